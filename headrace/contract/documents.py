@@ -1,0 +1,207 @@
+"""Documents on their way: as published (`text.raw`), accepted (`text.clean`), not accepted (`text.rejected`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, cast, get_args
+
+import orjson
+
+from headrace.contract.errors import Coordinate, RecordError, Rejected
+from headrace.contract.record import Record
+
+PLAIN = "text/plain"
+JSON = "application/json"
+UNKNOWN_SOURCE = "unknown"
+
+Stage = Literal["clean", "tokenize"]
+Label = str | int | float | bool | None
+
+REASONS: Mapping[str, str] = {
+    "empty": "no value, or nothing but white space after normalising",
+    "content_type": "the content-type header is neither text/plain nor application/json",
+    "invalid_utf8": "the bytes are not UTF-8",
+    "bad_json": "announced or recognised as JSON, but not a JSON object",
+    "bad_field": "a field of the JSON object has the wrong type; detail names it",
+    "too_long": "over clean.max_document_bytes, or the encoded output is over 7 MiB",
+    "duplicate": "an accepted document had the same normalised text",
+    "gopher_short_doc": "fewer words than clean.min_words",
+    "gopher_long_doc": "more words than clean.max_words",
+    "gopher_below_avg_threshold": "mean word length under 3 characters",
+    "gopher_above_avg_threshold": "mean word length over 10 characters",
+    "gopher_too_many_hashes": "more than one # in ten words",
+    "gopher_too_many_ellipsis": "more than one ellipsis in ten words",
+    "gopher_too_many_bullets": "more than 90 % of the lines are list items",
+    "gopher_too_many_end_ellipsis": "more than 30 % of the lines end in an ellipsis",
+    "gopher_below_alpha_threshold": "fewer than 80 % of the words hold a letter",
+    "dup_line_chars": "more than 20 % of the characters are in repeated lines",
+    "lorem_ipsum": "holds the placeholder text",
+    "no_tokens": "the tokenizer makes no token of it",
+    "bad_record": "a record of text.clean cannot be read",
+    "quarantined": "it killed or stalled its worker twice",
+    "internal_error": "a defect of ours; detail is the exception's class",
+}
+"""Every reason a document can be rejected for, with its meaning."""
+
+
+@dataclass(frozen=True)
+class RawDocument:
+    """One published document after decoding, before any cleaning. `time` is in epoch milliseconds, None if not said."""
+
+    text: str
+    id: str | None = None
+    source: str = UNKNOWN_SOURCE
+    time: int | None = None
+    label: Label = None
+
+
+def decode_raw(value: bytes | None, headers: Mapping[str, bytes | None], max_bytes: int) -> RawDocument:
+    """Decode a record of `text.raw` by its content type.
+
+    `text/plain` is never parsed; `application/json` must be an object with `text`. Without the header a value that
+    starts with `{"` is JSON, anything else is text. Headers `source`, `id` and `time` count where the JSON is silent.
+
+    Raises Rejected with one of the reasons empty, too_long, content_type, invalid_utf8, bad_json, bad_field.
+    """
+    if not value:
+        raise Rejected("empty")
+    if len(value) > max_bytes:
+        raise Rejected("too_long", f"{len(value)} bytes, limit {max_bytes}")
+    said = {name: _header(headers, name) for name in ("content-type", "source", "id", "time")}
+    fields = _json_fields(value) if _is_json(value, said["content-type"]) else {"text": _utf8(value)}
+    return RawDocument(
+        text=_text(fields),
+        id=_identifier(fields.get("id"), said["id"]),
+        source=_source(fields.get("source"), said["source"]),
+        time=_time(fields["time"] if fields.get("time") is not None else said["time"]),
+        label=_label(fields.get("label")),
+    )
+
+
+def _header(headers: Mapping[str, bytes | None], name: str) -> str | None:
+    value = headers.get(name)
+    return value.decode("utf-8", "replace") if value is not None else None
+
+
+def _is_json(value: bytes, content_type: str | None) -> bool:
+    if content_type is None:
+        return value.startswith(b'{"')
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in (PLAIN, JSON):
+        raise Rejected("content_type", content_type[:100])
+    return kind == JSON
+
+
+def _utf8(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Rejected("invalid_utf8", f"byte {error.start}") from None
+
+
+def _json_fields(value: bytes) -> dict[str, Any]:
+    _utf8(value)
+    try:
+        fields = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise Rejected("bad_json", str(error)[:100]) from None
+    if not isinstance(fields, dict):
+        raise Rejected("bad_json", f"{type(fields).__name__}, not an object")
+    return fields
+
+
+def _text(fields: Mapping[str, Any]) -> str:
+    text = fields.get("text")
+    if not isinstance(text, str):
+        raise Rejected("bad_field", f"text is {type(text).__name__}, not a string")
+    if not text:
+        raise Rejected("empty")
+    return text
+
+
+def _identifier(value: Any, header: str | None) -> str | None:
+    if value is None:
+        return header
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise Rejected("bad_field", f"id is {type(value).__name__}, not a string or an integer")
+    return str(value)
+
+
+def _source(value: Any, header: str | None) -> str:
+    if value is not None and not isinstance(value, str):
+        raise Rejected("bad_field", f"source is {type(value).__name__}, not a string")
+    return (value or header or UNKNOWN_SOURCE)[:200]
+
+
+def _time(value: Any) -> int | None:
+    """Epoch milliseconds from a number of them, or from ISO 8601 (UTC where it names no zone)."""
+    if value is None:
+        return None
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return int(value)
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value)
+            return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        pass
+    raise Rejected("bad_field", f"time {str(value)[:50]!r} is neither epoch milliseconds nor ISO 8601")
+
+
+def _label(value: Any) -> Label:
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise Rejected("bad_field", f"label is {type(value).__name__}, not a string, number or truth value")
+
+
+class CleanDocument(Record):
+    """One record of `text.clean`. `raw` is the document's identity: its partition and offset in `text.raw`.
+
+    The record's Kafka timestamp is the time at which the document was published.
+    """
+
+    raw: tuple[int, int]
+    id: str | None
+    source: str
+    time: int
+    language: str | None
+    text: str
+    label: Label
+
+
+@dataclass(frozen=True)
+class RejectedHeaders:
+    """The headers of one record of `text.rejected`; its value is the original bytes, none for a duplicate."""
+
+    reason: str
+    stage: Stage
+    detail: str
+    raw: tuple[int, int]
+
+    def encode(self) -> dict[str, bytes]:
+        """As Kafka headers."""
+        return {
+            "reason": self.reason.encode(),
+            "stage": self.stage.encode(),
+            "detail": self.detail.encode("utf-8", "replace"),
+            "raw-partition": str(self.raw[0]).encode(),
+            "raw-offset": str(self.raw[1]).encode(),
+        }
+
+    @classmethod
+    def decode(cls, headers: Sequence[tuple[str, bytes | None]] | None, at: Coordinate) -> RejectedHeaders:
+        """Read the headers; raises RecordError naming `at` and the header that is missing or wrong."""
+        found = {name: value.decode("utf-8", "replace") for name, value in headers or () if value is not None}
+        missing = [name for name in ("reason", "stage", "raw-partition", "raw-offset") if name not in found]
+        if missing:
+            raise RecordError(at, f"header {missing[0]} is missing")
+        stage = found["stage"]
+        if stage not in get_args(Stage):
+            raise RecordError(at, f"header stage is {stage!r}, not clean or tokenize")
+        try:
+            raw = int(found["raw-partition"]), int(found["raw-offset"])
+        except ValueError as error:
+            raise RecordError(at, f"header raw-partition or raw-offset: {error}") from None
+        return cls(found["reason"], cast(Stage, stage), found.get("detail", ""), raw)

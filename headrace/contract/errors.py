@@ -1,0 +1,69 @@
+"""One tree of errors, and the exit code that each one becomes.
+
+    HeadraceError            1  anything that fits nowhere below
+    ├── SettingsError        2  wrong settings or arguments
+    ├── DependencyError      3  a part is not there: broker, Java, jar, port
+    ├── ContractError        4  a data contract is broken; a restart cannot help
+    │   └── RecordError         … and one record shows it: names topic, partition, offset
+    └── Rejected             -  one document that is not accepted; never leaves the job that raised it
+
+A message says what happened, to which record, and what to do next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class HeadraceError(Exception):
+    """Root of all errors that Headrace raises on purpose."""
+
+    exit_code = 1
+
+
+class SettingsError(HeadraceError, ValueError):
+    """A setting or an argument is wrong. The message names the key, the value and the fix."""
+
+    exit_code = 2
+
+
+class DependencyError(HeadraceError):
+    """Something that must be there is not. The message says which and how to get it."""
+
+    exit_code = 3
+
+
+class ContractError(HeadraceError):
+    """Data contradicts what was promised about it. Nothing may go on; a restart would meet the same data."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """Where a record stands in Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.partition}]@{self.offset}"
+
+
+class RecordError(ContractError, ValueError):
+    """One record cannot be read as what its topic holds."""
+
+    def __init__(self, at: Coordinate, detail: str) -> None:
+        super().__init__(f"{at}: {detail}")
+        self.at = at
+        self.detail = detail
+
+
+class Rejected(HeadraceError):
+    """One document is not accepted: `reason` is one of `documents.REASONS`, `detail` the value that broke the rule."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail

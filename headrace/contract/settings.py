@@ -1,0 +1,323 @@
+"""One tree of settings. Later wins: defaults, a TOML file, environment (HEADRACE_TRAINER__RANKS=2), --set.
+
+Units stand in the names. An unknown key is an error that names the nearest right one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from headrace.contract.errors import SettingsError
+from headrace.contract.topics import MIB, TRANSACTION_TIMEOUT_MS
+
+PREFIX = "HEADRACE_"
+CONFIG_VARIABLE = "HEADRACE_CONFIG"
+DEFAULT_FILE = "headrace.toml"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Group(BaseModel):
+    """One table of the tree; every field has a description, which `headrace settings` prints."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Kafka(Group):
+    """Where the broker is and how the topics are called."""
+
+    brokers: str = Field("", description="bootstrap servers; empty: the running local stack, else localhost:9092")
+    topic_prefix: str = Field("", description="stands before every topic, group and transactional id")
+    replication: int = Field(1, ge=1, description="replicas of each topic when it is created; 3 in production")
+    transaction_timeout_ms: int = Field(
+        TRANSACTION_TIMEOUT_MS, ge=10_000, description="of the Flink sinks; must outlive the longest outage"
+    )
+
+
+class Clean(Group):
+    """The clean job."""
+
+    max_document_bytes: int = Field(MIB, ge=1, le=3 * MIB, description="a longer document is rejected, too_long")
+    normal_form: Literal["NFC", "NFKC"] = Field("NFC", description="Unicode normal form of accepted text")
+    quality: bool = Field(True, description="apply the quality rules; without them only decoding can reject")
+    min_words: int = Field(3, ge=0, description="fewer words are rejected, gopher_short_doc (Gopher itself: 50)")
+    max_words: int = Field(100_000, ge=1, description="more words are rejected, gopher_long_doc")
+    dedup_ttl_hours: int = Field(24, ge=0, description="how long a text is remembered since last seen; 0 for ever")
+
+
+class Tokenizer(Group):
+    """Which tokenizer makes the ids."""
+
+    path: str = Field("", description="a tokenizer.json or a Hugging Face tokenizer directory; empty: the one shipped")
+
+
+class Tokenize(Group):
+    """The tokenize job."""
+
+    block_tokens: int = Field(128, ge=8, description="most tokens in a block, the training sequence")
+    window_s: int = Field(2, ge=1, le=60, description="length of the tumbling window that is packed as one")
+    shards: int = Field(4, ge=1, description="groups that documents are dealt into; at least twice flink.parallelism")
+
+
+class Planner(Group):
+    """What becomes a step."""
+
+    step_blocks: int = Field(8, ge=1, description="a step closes at this many blocks")
+    linger_s: float = Field(2.0, gt=0, description="or this long after its first block")
+    ahead: int = Field(4, ge=1, description="planned steps may lead the main run's reported step by this many")
+
+
+class Trainer(Group):
+    """The model and how it learns. All but the operational ones are fixed for a run and kept in its manifest."""
+
+    run: str = Field("main", min_length=1, pattern=r"^[A-Za-z0-9._-]+$", description="name of the run")
+    model: str = Field("small", description="small, tiny, or a directory with a transformers config.json (and weights)")
+    reduction: Literal["canonical", "plain"] = Field("canonical", description="canonical: bit-equal at any ranks")
+    seed: int = Field(1, ge=0, description="seed of the first weights and of every leaf")
+    leaf_blocks: int = Field(4, ge=1, description="blocks of one forward and backward pass")
+    learning_rate: float = Field(3e-3, gt=0, description="after warm-up")
+    warmup_tokens: int = Field(20_000, ge=0, description="tokens over which the rate rises from 0")
+    decay: Literal["constant", "inverse_sqrt"] = Field("constant", description="of the rate after warm-up")
+    weight_decay: float = Field(0.01, ge=0, description="of AdamW")
+    beta1: float = Field(0.9, ge=0, lt=1, description="of AdamW")
+    beta2: float = Field(0.95, ge=0, lt=1, description="of AdamW")
+    clip_norm: float = Field(1.0, gt=0, description="gradients with a larger norm are scaled down to it")
+    nominal_tokens: int = Field(
+        0, ge=0, description="a step with fewer tokens learns at a lower rate; 0: planner.step_blocks * block_tokens"
+    )
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="of autocast; parameters stay float32")
+    ranks: int = Field(2, ge=1, description="processes that share each step")
+    threads: int = Field(1, ge=1, description="CPU threads of each rank, the same at every number of ranks")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where there is one for each rank")
+    checkpoint_dir: str = Field("", description="where checkpoints lie; empty: checkpoints in the data directory")
+    checkpoint_steps: int = Field(50, ge=1, description="a checkpoint every so many steps")
+    keep_checkpoints: int = Field(3, ge=1, description="checkpoints kept with weights; manifests are kept for ever")
+    require_bitwise: bool = Field(False, description="refuse to resume where bit-equality is not given")
+    fetch_timeout_s: float = Field(45.0, gt=0, description="a planned block not in memory by then ends the rank")
+    collective_timeout_s: float = Field(90.0, gt=0, description="a collective not finished by then ends the rank")
+    watchdog_s: float = Field(180.0, gt=0, description="a loop without progress for so long dumps its stacks and ends")
+
+
+class Flink(Group):
+    """The Flink cluster and how the jobs run on it."""
+
+    rest: str = Field("", description="REST address of the JobManager; empty: the running local stack")
+    parallelism: int = Field(2, ge=1, description="of each job")
+    checkpoint_interval_ms: int = Field(2000, ge=100, description="freshness is at least this, a job")
+    state_dir: str = Field("", description="checkpoints and savepoints of the jobs; empty: flink in the data directory")
+    taskmanager_memory_mb: int = Field(2048, ge=1024, description="whole TaskManager process, without Python workers")
+
+
+class Ports(Group):
+    """Ports of the local stack on 127.0.0.1; 0 takes a free one."""
+
+    broker: int = Field(9092, ge=0, le=65535, description="Kafka")
+    controller: int = Field(9093, ge=0, le=65535, description="Kafka's KRaft controller")
+    flink: int = Field(8081, ge=0, le=65535, description="Flink's web page and REST API")
+    jobmanager_metrics: int = Field(9250, ge=0, le=65535, description="/metrics of the JobManager")
+    taskmanager_metrics: int = Field(9251, ge=0, le=65535, description="/metrics of the TaskManager")
+    supervisor_metrics: int = Field(9300, ge=0, le=65535, description="/metrics of the supervisor")
+    planner_metrics: int = Field(9301, ge=0, le=65535, description="/metrics of the planner")
+    trainer_metrics: int = Field(9310, ge=0, le=65535, description="/metrics of rank 0; rank r takes this + r")
+
+
+class Local(Group):
+    """The stack on one machine."""
+
+    data_dir: str = Field("data", description="everything that the stack keeps")
+    cache_dir: str = Field("", description="downloaded jars and corpora; empty: headrace in the user's cache directory")
+    ports: Ports = Ports()
+
+
+class Log(Group):
+    """Structured logs, one JSON object a line."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is written")
+
+
+class Settings(BaseSettings):
+    """The whole tree. Make one with `load()`; the class alone reads no file and no environment."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    kafka: Kafka = Kafka()
+    clean: Clean = Clean()
+    tokenizer: Tokenizer = Tokenizer()
+    tokenize: Tokenize = Tokenize()
+    planner: Planner = Planner()
+    trainer: Trainer = Trainer()
+    flink: Flink = Flink()
+    local: Local = Local()
+    log: Log = Log()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+    @property
+    def data_dir(self) -> Path:
+        return Path(self.local.data_dir).expanduser().resolve()
+
+    @property
+    def cache_dir(self) -> Path:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace"
+        return Path(self.local.cache_dir).expanduser().resolve() if self.local.cache_dir else home
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        """The folder of all runs' checkpoints; a run's own lie below it under the run's name."""
+        given = self.trainer.checkpoint_dir
+        return Path(given).expanduser().resolve() if given else self.data_dir / "checkpoints"
+
+    @property
+    def flink_state_dir(self) -> Path:
+        return Path(self.flink.state_dir).expanduser().resolve() if self.flink.state_dir else self.data_dir / "flink"
+
+    @property
+    def tokenizer_file(self) -> Path:
+        """The tokenizer.json that is used."""
+        given = Path(self.tokenizer.path).expanduser() if self.tokenizer.path else ROOT / "flink_jobs/tokenizer"
+        return given / "tokenizer.json" if given.is_dir() else given
+
+    @property
+    def nominal_tokens(self) -> int:
+        return self.trainer.nominal_tokens or self.planner.step_blocks * self.tokenize.block_tokens
+
+    def topic(self, name: str) -> str:
+        """The name that a topic, group or transactional id has on the broker."""
+        return self.kafka.topic_prefix + name
+
+    def environment(self) -> dict[str, str]:
+        """Environment variables from which `load()` in a child process makes this tree again."""
+        changed = flatten(self.model_dump(exclude_defaults=True))
+        return {variable(key): value if isinstance(value, str) else json.dumps(value) for key, value in changed}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Settings, and for each key that is not a default: where its value came from."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def load(
+    file: Path | None = None, assignments: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> Resolved:
+    """Read all sources. `assignments` are `key=value` strings; a given or named file must exist, the default may not.
+
+    Raises SettingsError naming the key, the value, its origin and the fix.
+    """
+    env = dict(os.environ if environment is None else environment)
+    path = file or (Path(env[CONFIG_VARIABLE]) if env.get(CONFIG_VARIABLE) else None)
+    layers = [*_from_file(path), *_from_environment(env), *_from_assignments(assignments)]
+    values: dict[str, tuple[Any, str]] = {}
+    for key, value, origin in layers:
+        _check_known(key, origin)
+        values[key] = (value, origin)
+    try:
+        settings = Settings(**_nest({key: value for key, (value, _) in values.items()}))
+    except ValidationError as error:
+        raise SettingsError(_explain(error, values)) from None
+    return Resolved(settings, {key: origin for key, (_, origin) in values.items()})
+
+
+def describe() -> Iterator[tuple[str, Any, str]]:
+    """(key, default, description) of every setting."""
+    yield from _describe(Settings, "")
+
+
+def variable(key: str) -> str:
+    """The environment variable of a dotted key."""
+    return PREFIX + key.upper().replace(".", "__")
+
+
+def flatten(tree: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of every leaf."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{before}{name}.")
+        else:
+            yield before + name, value
+
+
+def _describe(group: type[BaseModel], before: str) -> Iterator[tuple[str, Any, str]]:
+    for name, field in group.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _describe(kind, f"{before}{name}.")
+        else:
+            yield before + name, field.default, field.description or ""
+
+
+def _from_file(path: Path | None) -> Iterator[tuple[str, Any, str]]:
+    if path is not None and not path.exists():
+        raise SettingsError(f"settings file {path} does not exist: name one that does, or leave --config out")
+    path = path or Path(DEFAULT_FILE)
+    try:
+        tree = TomlConfigSettingsSource(Settings, path)()
+    except ValueError as error:
+        raise SettingsError(f"settings file {path} is not TOML: {error}") from None
+    for key, value in flatten(tree):
+        yield key, value, str(path)
+
+
+def _from_environment(env: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
+    for name in sorted(env):
+        if name.startswith(PREFIX) and name != CONFIG_VARIABLE:
+            yield name.removeprefix(PREFIX).lower().replace("__", "."), env[name], f"environment {name}"
+
+
+def _from_assignments(assignments: Sequence[str]) -> Iterator[tuple[str, Any, str]]:
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise SettingsError(f"--set {assignment}: write it as key=value, for example --set trainer.ranks=2")
+        yield key.strip(), value.strip(), "--set"
+
+
+def _check_known(key: str, origin: str) -> None:
+    known = [name for name, _, _ in describe()]
+    if key not in known:
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else "`headrace settings` lists them all"
+        raise SettingsError(f"unknown setting {key} (from {origin}): {hint}")
+
+
+def _nest(values: Mapping[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        *path, last = key.split(".")
+        group = tree
+        for name in path:
+            group = group.setdefault(name, {})
+        group[last] = value
+    return tree
+
+
+def _explain(error: ValidationError, values: Mapping[str, tuple[Any, str]]) -> str:
+    problem = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    value, origin = values.get(key, (problem.get("input"), "default"))
+    meaning = next((text for name, _, text in describe() if name == key), "")
+    return f"setting {key} = {value!r} (from {origin}): {problem['msg']}. It means: {meaning}"

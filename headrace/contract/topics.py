@@ -1,0 +1,70 @@
+"""The topics, with the settings that the broker must hold them under."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+RAW = "text.raw"
+CLEAN = "text.clean"
+REJECTED = "text.rejected"
+BLOCKS = "tokens.blocks"
+WINDOWS = "tokens.windows"
+PLAN = "train.plan"
+CONTROL = "train.control"
+STEPS = "train.steps"
+CHECKPOINTS = "train.checkpoints"
+
+MIB = 1024 * 1024
+RAW_RECORD_BYTES = 4 * MIB
+RECORD_BYTES = 8 * MIB
+LARGEST_OUTPUT_BYTES = 7 * MIB
+"""An encoded output above this is rejected: a record that the broker refuses would stop a sink for ever."""
+
+DAY_MS = 24 * 60 * 60 * 1000
+TRANSACTION_TIMEOUT_MS = 7 * DAY_MS
+"""A prepared transaction must outlive the longest outage: the broker aborts it after this, and its records are gone."""
+
+KEPT: Mapping[str, str] = {"cleanup.policy": "delete", "retention.ms": "-1"}
+COMPACTED: Mapping[str, str] = {"cleanup.policy": "compact"}
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic as `headrace topics create` makes it. `pinned`: its id may never change under a deployment."""
+
+    name: str
+    partitions: int
+    config: Mapping[str, str] = field(default_factory=dict)
+    max_record_bytes: int = RECORD_BYTES
+    pinned: bool = True
+
+    def broker_config(self, replication: int) -> dict[str, str]:
+        """The complete topic configuration; with three replicas one may be lost without losing a record."""
+        return {
+            **self.config,
+            "max.message.bytes": str(self.max_record_bytes),
+            "unclean.leader.election.enable": "false",
+            "min.insync.replicas": str(max(1, replication - 1)),
+        }
+
+
+TOPICS: tuple[Topic, ...] = (
+    Topic(RAW, 4, KEPT, max_record_bytes=RAW_RECORD_BYTES),
+    Topic(CLEAN, 4, KEPT),
+    Topic(REJECTED, 2, KEPT),
+    Topic(BLOCKS, 4, KEPT),
+    Topic(WINDOWS, 1, KEPT),
+    Topic(PLAN, 1, KEPT),
+    Topic(CONTROL, 1, COMPACTED, pinned=False),
+    Topic(STEPS, 1, {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}, pinned=False),
+    Topic(CHECKPOINTS, 1, COMPACTED, pinned=False),
+)
+
+PINNED: tuple[str, ...] = tuple(topic.name for topic in TOPICS if topic.pinned)
+
+CLEAN_GROUP = "clean"
+TOKENIZE_GROUP = "tokenize"
+"""Consumer groups under which the two Flink jobs commit what their last checkpoint covers."""
+
+PLANNER_TRANSACTIONAL_ID = "planner"

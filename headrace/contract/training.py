@@ -1,0 +1,110 @@
+"""What trainers say: one report a step, one manifest a checkpoint, its announcement; and what operators tell them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from headrace.contract.record import Record
+
+MAIN_RUN = "main"
+MANIFEST = "manifest.json"
+
+
+class StepReport(Record):
+    """One record of `train.steps`: run `run` applied step `step` (plan record `seq`) in attempt `attempt`.
+
+    `fed` is the hex of `digests.fed_next` over the bytes that were fed; loss in nats a token; `seconds` by part of the
+    step; `sources` maps a source to [tokens, summed loss]; `age_s` is the age of the oldest text, from its publishing.
+    """
+
+    kind: Literal["step"] = "step"
+    run: str
+    attempt: str
+    seq: int
+    step: int
+    fed: str
+    loss: float
+    tokens: int
+    tokens_total: int
+    grad_norm: float
+    learning_rate: float
+    skipped: bool
+    seconds: dict[str, float]
+    age_s: float
+    sources: dict[str, tuple[int, float]]
+    ranks: int
+    time: int
+
+
+class IdleReport(Record):
+    """Every 10 s while nothing is to do: `seq` and `step` are the next ones, `fed` as of now."""
+
+    kind: Literal["idle"] = "idle"
+    run: str
+    attempt: str
+    seq: int
+    step: int
+    fed: str
+    time: int
+
+
+class CheckpointFile(Record):
+    """One file of a checkpoint, beside the manifest."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class Manifest(Record):
+    """Written last, in one atomic move; without it a checkpoint does not count.
+
+    `seq` and `step` are the next ones to train, so the first checkpoint of a run has step 0. `tokens` counts all that
+    were trained. `weights` is the sha256 of all parameters in order. `parent` names the checkpoint that this attempt
+    started from or wrote before; the first has none.
+    """
+
+    run: str
+    attempt: str
+    seq: int
+    step: int
+    tokens: int
+    fed: str
+    parent: str | None
+    cluster: str
+    topics: dict[str, str]
+    tokenizer: str
+    weights: str
+    fingerprint: dict[str, str]
+    settings: dict[str, Any]
+    files: tuple[CheckpointFile, ...]
+    time: int
+
+
+class CheckpointAnnouncement(Record):
+    """One record of `train.checkpoints`, key `run/step`."""
+
+    run: str
+    attempt: str
+    seq: int
+    step: int
+    path: str
+    bytes: int
+    time: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.run}/{self.step}"
+
+
+class Command(Record):
+    """One record of `train.control`, key `run/id`: when a run saves or halts, never what it learns."""
+
+    run: str
+    id: str
+    command: Literal["checkpoint", "stop", "resume"]
+    time: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.run}/{self.id}"

@@ -1,0 +1,278 @@
+"""How every process of ours talks to Kafka: read committed, never jump silently, fail fast when no broker is there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from headrace.contract.errors import ContractError, Coordinate, DependencyError, RecordError
+from headrace.contract.settings import Settings
+from headrace.contract.topics import PINNED, RECORD_BYTES, TOPICS, Topic
+
+LOCAL_BROKERS = "localhost:9092"
+FETCH_BYTES = 2 * RECORD_BYTES
+"""A fetch must hold the largest record with room to spare."""
+
+
+def brokers_of(settings: Settings) -> str:
+    """Bootstrap servers: the setting, else those of the running local stack, else localhost:9092."""
+    running = settings.data_dir / "run" / "brokers"
+    if settings.kafka.brokers:
+        return settings.kafka.brokers
+    return running.read_text().strip() if running.exists() else LOCAL_BROKERS
+
+
+def client_config(brokers: str) -> dict[str, Any]:
+    """What every client says."""
+    return {"bootstrap.servers": brokers, "socket.timeout.ms": 10_000, "log.connection.close": False}
+
+
+def consumer_config(brokers: str, group: str = "headrace-reader", **more: Any) -> dict[str, Any]:
+    """A reader that assigns its partitions itself, sees committed records only and fails on an offset that is gone."""
+    return {
+        **client_config(brokers),
+        "group.id": group,
+        "isolation.level": "read_committed",
+        "auto.offset.reset": "error",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "fetch.max.bytes": FETCH_BYTES,
+        "max.partition.fetch.bytes": RECORD_BYTES,
+        "queued.max.messages.kbytes": 32_768,
+        **more,
+    }
+
+
+def producer_config(brokers: str, **more: Any) -> dict[str, Any]:
+    """An idempotent writer that waits for all replicas."""
+    return {
+        **client_config(brokers),
+        "enable.idempotence": True,
+        "acks": "all",
+        "message.max.bytes": RECORD_BYTES,
+        "compression.type": "zstd",
+        "linger.ms": 5,
+        **more,
+    }
+
+
+def coordinate(message: Message) -> Coordinate:
+    """Where a message stands."""
+    return Coordinate(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
+
+
+def checked(message: Message) -> Message:
+    """The message; raises what its error means if it carries one."""
+    if (error := message.error()) is None:
+        return message
+    if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+        raise RecordError(coordinate(message), f"is not there any more or not yet: {error.str()}")
+    raise DependencyError(f"reading {message.topic()}: {error.str()}")
+
+
+class Cluster:
+    """The admin's view of a cluster: topics, ids, offsets. Calls block up to `timeout_s`, then raise DependencyError."""
+
+    def __init__(self, settings: Settings, timeout_s: float = 15.0) -> None:
+        self.settings = settings
+        self.brokers = brokers_of(settings)
+        self.timeout_s = timeout_s
+        self.admin = AdminClient(client_config(self.brokers))
+
+    def id(self) -> str:
+        """The cluster's id."""
+        return str(self._one(self.admin.describe_cluster(request_timeout=self.timeout_s)).cluster_id)
+
+    def wait(self, timeout_s: float) -> None:
+        """Block until a broker answers."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                self.admin.list_topics(timeout=1)
+                return
+            except KafkaException as error:
+                if time.monotonic() > deadline:
+                    raise DependencyError(
+                        f"no broker answers at {self.brokers}: start one with `headrace up`"
+                    ) from error
+
+    def create(self, topics: Sequence[Topic] = TOPICS) -> None:
+        """Create what is missing and set every topic's configuration; partitions are added, never removed."""
+        there = self.partitions([topic.name for topic in topics])
+        replication = self.settings.kafka.replication
+        new = [
+            NewTopic(
+                self.settings.topic(topic.name),
+                topic.partitions,
+                replication,
+                config=topic.broker_config(replication),
+            )
+            for topic in topics
+            if topic.name not in there
+        ]
+        if new:
+            self._all(self.admin.create_topics(new, operation_timeout=self.timeout_s))
+        more = [
+            NewPartitions(self.settings.topic(topic.name), topic.partitions)
+            for topic in topics
+            if there.get(topic.name, topic.partitions) < topic.partitions
+        ]
+        if more:
+            self._all(self.admin.create_partitions(more))
+        self._all(self.admin.incremental_alter_configs([self._config(topic) for topic in topics]))
+
+    def check(self, topics: Sequence[Topic] = TOPICS) -> list[str]:
+        """What is wrong with the topics, in words; empty when all is as declared."""
+        there = self.partitions([topic.name for topic in topics])
+        wrong = [f"{topic.name} does not exist" for topic in topics if topic.name not in there]
+        present = [topic for topic in topics if topic.name in there]
+        wrong += [
+            f"{topic.name} has {there[topic.name]} partitions, declared are {topic.partitions}"
+            for topic in present
+            if there[topic.name] < topic.partitions
+        ]
+        resources = [ConfigResource(ResourceType.TOPIC, self.settings.topic(topic.name)) for topic in present]
+        found = self._all(self.admin.describe_configs(resources)) if resources else {}
+        for topic, entries in zip(present, found.values(), strict=True):
+            for name, value in topic.broker_config(self.settings.kafka.replication).items():
+                if entries[name].value != value:
+                    wrong.append(f"{topic.name}: {name} is {entries[name].value}, declared is {value}")
+        return wrong
+
+    def partitions(self, names: Sequence[str]) -> dict[str, int]:
+        """Number of partitions of each topic that exists, by its name without prefix."""
+        try:
+            found = self.admin.list_topics(timeout=self.timeout_s).topics
+        except KafkaException as error:
+            raise DependencyError(f"no broker answers at {self.brokers}: {error.args[0].str()}") from error
+        return {name: len(found[real].partitions) for name in names if (real := self.settings.topic(name)) in found}
+
+    def topic_ids(self, names: Sequence[str] = PINNED) -> dict[str, str]:
+        """Each topic's id, by its name without prefix; raises DependencyError for a topic that does not exist."""
+        real = [self.settings.topic(name) for name in names]
+        found = self._all(self.admin.describe_topics(TopicCollection(real), request_timeout=self.timeout_s))
+        return {name: str(found[topic].topic_id) for name, topic in zip(names, real, strict=True)}
+
+    def first_offsets(self, name: str) -> dict[int, int]:
+        """The first offset that is still there, by partition."""
+        return self._offsets(name, OffsetSpec.earliest(), IsolationLevel.READ_COMMITTED)
+
+    def end_offsets(self, name: str, committed: bool = True) -> dict[int, int]:
+        """Position after the last record by partition: the last stable offset, or with open transactions included."""
+        level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
+        return self._offsets(name, OffsetSpec.latest(), level)
+
+    def committed(self, group: str, name: str) -> dict[int, int]:
+        """What a consumer group has committed, by partition; partitions without a commit are absent."""
+        reader = Consumer(consumer_config(self.brokers, self.settings.topic(group)))
+        try:
+            wanted = [TopicPartition(self.settings.topic(name), p) for p in range(self._count(name))]
+            found = reader.committed(wanted, timeout=self.timeout_s)
+            return {part.partition: part.offset for part in found if part.offset >= 0}
+        except KafkaException as error:
+            raise DependencyError(f"group {group}: {error.args[0].str()}") from error
+        finally:
+            reader.close()
+
+    def read(self, name: str, partition: int, start: int, end: int) -> Iterator[Message]:
+        """All committed records of a partition with start <= offset < end, in order, in bounded memory.
+
+        `end` must not lie above the last stable offset. Blocks while the broker is slow; raises RecordError when
+        `start` is gone, DependencyError after `timeout_s` without an answer.
+        """
+        if start >= end:
+            return
+        reader = Consumer({**consumer_config(self.brokers), "enable.partition.eof": True})
+        try:
+            reader.assign([TopicPartition(self.settings.topic(name), partition, start)])
+            quiet_since = time.monotonic()
+            while True:
+                for message in reader.consume(1000, timeout=1.0):
+                    quiet_since = time.monotonic()
+                    error = message.error()
+                    if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                        return
+                    if int(checked(message).offset() or 0) >= end:
+                        return
+                    yield message
+                    if int(message.offset() or 0) == end - 1:
+                        return
+                if time.monotonic() - quiet_since > self.timeout_s:
+                    raise DependencyError(f"{name}[{partition}]: no answer for {self.timeout_s:.0f} s")
+        finally:
+            reader.close()
+
+    def read_all(self, name: str, start: Mapping[int, int], end: Mapping[int, int]) -> Iterator[Message]:
+        """`read` over every partition of `end`, one after the other; partitions absent from `start` begin at 0."""
+        for partition, last in sorted(end.items()):
+            yield from self.read(name, partition, start.get(partition, 0), last)
+
+    def check_pinned(self, cluster: str, topics: Mapping[str, str], whose: str) -> None:
+        """Compare ids that `whose` (plan, manifest, state directory) pinned; raises ContractError naming both sides."""
+        if (now := self.id()) != cluster:
+            raise ContractError(
+                f"{whose} belongs to cluster {cluster}, this is {now}: point kafka.brokers at the right one"
+            )
+        ids = self.topic_ids(list(topics))
+        for name, pinned in topics.items():
+            if ids[name] != pinned:
+                raise ContractError(
+                    f"{whose} pins topic {name} with id {pinned}, on this broker it has {ids[name]}: it was deleted and"
+                    " made again, or this is a mirror; its offsets mean other records now"
+                )
+
+    def _count(self, name: str) -> int:
+        if name not in (there := self.partitions([name])):
+            raise DependencyError(f"topic {name} does not exist: make it with `headrace topics create`")
+        return there[name]
+
+    def _offsets(self, name: str, spec: OffsetSpec, level: IsolationLevel) -> dict[int, int]:
+        wanted = {TopicPartition(self.settings.topic(name), p): spec for p in range(self._count(name))}
+        found = self._all(self.admin.list_offsets(wanted, isolation_level=level, request_timeout=self.timeout_s))
+        return {part.partition: int(result.offset) for part, result in found.items()}
+
+    def _config(self, topic: Topic) -> ConfigResource:
+        wanted = topic.broker_config(self.settings.kafka.replication)
+        entries = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in wanted.items()
+        ]
+        return ConfigResource(ResourceType.TOPIC, self.settings.topic(topic.name), incremental_configs=entries)
+
+    def _all(self, futures: Mapping[Any, Any]) -> dict[Any, Any]:
+        return {key: self._one(future) for key, future in futures.items()}
+
+    def _one(self, future: Any) -> Any:
+        try:
+            return future.result(timeout=2 * self.timeout_s)
+        except KafkaException as error:
+            raise DependencyError(f"broker at {self.brokers}: {error.args[0].str()}") from error
+
+
+def transactional_producer(settings: Settings, transactional_id: str) -> Producer:
+    """A producer that owns `transactional_id`: fences any older owner and aborts its open transaction. Blocks."""
+    config = producer_config(brokers_of(settings), **{"transactional.id": settings.topic(transactional_id)})
+    producer = Producer(config)
+    producer.init_transactions(30)
+    return producer

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Lock every kind of machine: one file per extra, with hashes, for Python 3.11 and 3.12 alike.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+lock() { uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+    --custom-compile-command "requirements/compile.sh" pyproject.toml "${@:2}" -o "requirements/$1.txt"; }
+lock dev --extra dev
+for extra in flink trainer local demo; do lock "$extra" --extra "$extra" -c requirements/dev.txt; done
+lock publisher -c requirements/dev.txt
