@@ -93,7 +93,7 @@ def checked(message: Message) -> Message:
 
 
 class Cluster:
-    """The admin's view of a cluster: topics, ids, offsets. Calls block up to `timeout_s`, then raise DependencyError."""
+    """The admin's view of a cluster: topics, ids, offsets. A call blocks up to `timeout_s`, else DependencyError."""
 
     def __init__(self, settings: Settings, timeout_s: float = 15.0) -> None:
         self.settings = settings

@@ -1,0 +1,53 @@
+"""The options that every command shares, and how a command gets its settings from them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from headrace.contract.settings import Settings, load
+
+out = Console()
+err = Console(stderr=True)
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="TOML file with settings; else ./headrace.toml.", rich_help_panel="Settings"),
+]
+Assign = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One setting; may be repeated.", rich_help_panel="Settings"),
+]
+Brokers = Annotated[
+    str | None,
+    typer.Option(
+        "--brokers", help="Bootstrap servers; else kafka.brokers, else the running stack.", rich_help_panel="Settings"
+    ),
+]
+
+
+def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the shared options; it receives the resolved Settings as its first argument `settings`."""
+
+    @functools.wraps(command)
+    def run(*args: Any, config: Path | None, assign: list[str] | None, brokers: str | None, **kwargs: Any) -> Any:
+        assignments = [*(assign or ()), *([f"kafka.brokers={brokers}"] if brokers else ())]
+        settings: Settings = load(config, assignments).settings
+        return command(settings, *args, **kwargs)
+
+    signature = inspect.signature(command, eval_str=True)
+    own = [parameter for name, parameter in signature.parameters.items() if name != "settings"]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in (("config", Config), ("assign", Assign), ("brokers", Brokers))
+    ]
+    run.__signature__ = signature.replace(parameters=own + shared)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in own + shared}
+    del run.__wrapped__
+    return run
