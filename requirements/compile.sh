@@ -5,5 +5,8 @@ cd "$(dirname "$0")/.."
 lock() { uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
     --custom-compile-command "requirements/compile.sh" pyproject.toml "${@:2}" -o "requirements/$1.txt"; }
 lock dev --extra dev
+echo "uv==$(grep -oP '^uv==\K\S+' requirements/dev.txt)" |
+    uv pip compile --quiet --generate-hashes --no-emit-index-url \
+        --custom-compile-command "requirements/compile.sh" - -o requirements/uv.txt
 for extra in flink trainer local demo; do lock "$extra" --extra "$extra" -c requirements/dev.txt; done
 lock publisher -c requirements/dev.txt

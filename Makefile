@@ -1,0 +1,35 @@
+# The two commands: `make demo` shows it working, `make test` shows that it keeps working.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+UV := VIRTUAL_ENV=$(VENV) $(RUN)/uv
+
+.PHONY: demo test check bench clean
+
+demo: $(VENV)/ready
+	$(RUN)/headrace demo
+
+test: check
+	$(RUN)/pytest tests
+
+check: $(VENV)/ready
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+
+bench: $(VENV)/ready
+	$(RUN)/python -m benchmarks
+
+# The doctor needs nothing but Python, so it runs before anything is downloaded and says what is missing.
+$(VENV)/ready: requirements/dev.txt requirements/uv.txt pyproject.toml
+	$(PYTHON) -m headrace.doctor --before-install
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(UV) pip sync --quiet --require-hashes requirements/dev.txt
+	$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Build output only. Data is removed by `headrace down --wipe`-like commands that ask first, never from here.
+clean:
+	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis $(VENV)
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
