@@ -34,6 +34,8 @@ from headrace.contract.topics import PINNED, RECORD_BYTES, TOPICS, Topic
 LOCAL_BROKERS = "localhost:9092"
 FETCH_BYTES = 2 * RECORD_BYTES
 """A fetch must hold the largest record with room to spare."""
+QUIET = {"log_level": 2}
+"""For clients whose every failure becomes an exception: no line to standard error for each try to connect."""
 
 
 def brokers_of(settings: Settings) -> str:
@@ -99,7 +101,7 @@ class Cluster:
         self.settings = settings
         self.brokers = brokers_of(settings)
         self.timeout_s = timeout_s
-        self.admin = AdminClient(client_config(self.brokers))
+        self.admin = AdminClient({**client_config(self.brokers), **QUIET})
 
     def id(self) -> str:
         """The cluster's id."""
