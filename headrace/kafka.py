@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from confluent_kafka import (
     Consumer,
@@ -34,6 +34,16 @@ from headrace.contract.topics import PINNED, RECORD_BYTES, TOPICS, Topic
 LOCAL_BROKERS = "localhost:9092"
 FETCH_BYTES = 2 * RECORD_BYTES
 """A fetch must hold the largest record with room to spare."""
+TRANSIENT = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
+"""What a broker answers for a moment after a topic was made or after it started."""
+
+T = TypeVar("T")
 QUIET = {"log_level": 2}
 """For clients whose every failure becomes an exception: no line to standard error for each try to connect."""
 
@@ -191,7 +201,7 @@ class Cluster:
         reader = Consumer(consumer_config(self.brokers, self.settings.topic(group)))
         try:
             wanted = [TopicPartition(self.settings.topic(name), p) for p in range(self._count(name))]
-            found = reader.committed(wanted, timeout=self.timeout_s)
+            found = self._patiently(lambda: reader.committed(wanted, timeout=self.timeout_s))
             return {part.partition: part.offset for part in found if part.offset >= 0}
         except KafkaException as error:
             raise DependencyError(f"group {group}: {error.args[0].str()}") from error
@@ -252,8 +262,15 @@ class Cluster:
 
     def _offsets(self, name: str, spec: OffsetSpec, level: IsolationLevel) -> dict[int, int]:
         wanted = {TopicPartition(self.settings.topic(name), p): spec for p in range(self._count(name))}
-        found = self._all(self.admin.list_offsets(wanted, isolation_level=level, request_timeout=self.timeout_s))
-        return {part.partition: int(result.offset) for part, result in found.items()}
+
+        def ask() -> dict[int, int]:
+            futures = self.admin.list_offsets(wanted, isolation_level=level, request_timeout=self.timeout_s)
+            return {part.partition: int(future.result().offset) for part, future in futures.items()}
+
+        try:
+            return self._patiently(ask)
+        except KafkaException as error:
+            raise DependencyError(f"broker at {self.brokers}: {error.args[0].str()}") from error
 
     def _config(self, topic: Topic) -> ConfigResource:
         wanted = topic.broker_config(self.settings.kafka.replication)
@@ -261,6 +278,17 @@ class Cluster:
             ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in wanted.items()
         ]
         return ConfigResource(ResourceType.TOPIC, self.settings.topic(topic.name), incremental_configs=entries)
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """What `call` returns, called again while the broker says that it is not ready yet."""
+        deadline = time.monotonic() + self.timeout_s
+        while True:
+            try:
+                return call()
+            except KafkaException as error:
+                if error.args[0].code() not in TRANSIENT or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
 
     def _all(self, futures: Mapping[Any, Any]) -> dict[Any, Any]:
         return {key: self._one(future) for key, future in futures.items()}

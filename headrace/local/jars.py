@@ -1,0 +1,104 @@
+"""The jars of deploy/jars.lock: fetched once into the cache, never believed without their sha256."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from jgo.maven import MavenContext
+
+from headrace.contract.digests import file_sha256
+from headrace.contract.errors import DependencyError
+from headrace.contract.settings import ROOT
+
+LOCK = ROOT / "deploy" / "jars.lock"
+DOWNLOADS = 8
+"""At the same time."""
+
+
+@dataclass(frozen=True)
+class Jar:
+    """One line of the lock. `user` is who runs it: kafka or flink."""
+
+    user: str
+    group: str
+    artifact: str
+    version: str
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"{self.group}:{self.artifact}:{self.version}"
+
+    def path(self, cache: Path) -> Path:
+        """Where it lies below `cache`, in a Maven repository's layout."""
+        name = f"{self.artifact}-{self.version}.jar"
+        return cache / "maven" / Path(*self.group.split(".")) / self.artifact / self.version / name
+
+
+def locked(lock: Path = LOCK) -> list[Jar]:
+    """All jars of a lock file."""
+    return [_parse(line) for line in lock.read_text().splitlines() if line and not line.startswith("#")]
+
+
+def _parse(line: str) -> Jar:
+    user, coordinate, sha256 = line.split()
+    group, artifact, version = coordinate.split(":")
+    return Jar(user, group, artifact, version, sha256)
+
+
+def paths(user: str, cache: Path) -> list[Path]:
+    """Where the jars of `user` lie."""
+    return [jar.path(cache) for jar in locked() if jar.user == user]
+
+
+def fetch(jars: Sequence[Jar], cache: Path) -> Iterator[tuple[Jar, str]]:
+    """Make sure that every jar is in the cache; yields each as soon as it is, with a word on what was done.
+
+    "there": it was and is right; "fetched"; "broken, fetched anew". Blocks while another process fetches into the same
+    cache. Raises DependencyError naming the jar that cannot be had, or that comes with another sha256 than locked.
+    """
+    with _alone(cache), ThreadPoolExecutor(DOWNLOADS) as pool:
+        waiting = {pool.submit(_fetch, jar, cache): jar for jar in jars}
+        try:
+            for done in as_completed(waiting):
+                yield waiting[done], done.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _fetch(jar: Jar, cache: Path) -> str:
+    path = jar.path(cache)
+    found = file_sha256(str(path)) if path.exists() else None
+    if found == jar.sha256:
+        return "there"
+    path.unlink(missing_ok=True)
+    _download(jar, cache)
+    if (got := file_sha256(str(path))) != jar.sha256:
+        path.unlink()
+        raise DependencyError(
+            f"jar {jar}: downloaded with sha256 {got}, deploy/jars.lock says {jar.sha256}; it was not kept."
+            " Try again; if it stays so, the download is not what was locked: do not use it"
+        )
+    return "fetched" if found is None else "broken, fetched anew"
+
+
+def _download(jar: Jar, cache: Path) -> None:
+    context = MavenContext(repo_cache=cache / "maven", timeout=30)
+    try:
+        context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
+    except (OSError, RuntimeError) as error:
+        raise DependencyError(
+            f"jar {jar} cannot be fetched: {error}. Connect to the network once; then it stays in {cache}"
+        ) from error
+
+
+@contextmanager
+def _alone(cache: Path) -> Iterator[None]:
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "jars.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

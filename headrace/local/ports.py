@@ -1,0 +1,78 @@
+"""The ports of a stack: fixed ones checked, 0 turned into a free one."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+
+import psutil
+
+from headrace.contract.errors import DependencyError
+from headrace.contract.settings import Ports, Settings
+
+HOST = "127.0.0.1"
+RANKS = 16
+"""Ports in a row that are looked for when trainer.metrics is 0: so far a running stack's trainer can grow."""
+
+
+def choose(settings: Settings) -> Ports:
+    """The ports to use. Raises DependencyError naming the port, the setting and, if it can be seen, who holds it.
+
+    A free one is free now; nothing reserves it until the part that was given it binds it.
+    """
+    given = settings.local.ports.model_dump()
+    ranks = settings.trainer.ranks
+    with ExitStack() as held:  # all are held until all are chosen, so that no two are the same
+        for name, port in given.items():
+            if port and name != "trainer_metrics":
+                held.enter_context(_bind(port, f"local.ports.{name}"))
+        trainer = given.pop("trainer_metrics")
+        for rank in range(ranks if trainer else 0):
+            held.enter_context(_bind(trainer + rank, "local.ports.trainer_metrics"))
+        chosen = {name: port or _free(held) for name, port in given.items()}
+        return Ports(**chosen, trainer_metrics=trainer or _free_row(held, max(ranks, RANKS)))
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with ExitStack() as held:
+        return _free(held)
+
+
+def _free(held: ExitStack) -> int:
+    return int(held.enter_context(socket.create_server((HOST, 0))).getsockname()[1])
+
+
+def _free_row(held: ExitStack, length: int) -> int:
+    """The first of `length` free ports in a row."""
+    for _ in range(100):
+        first = _free(held)
+        try:
+            for port in range(first + 1, first + length):
+                held.enter_context(socket.create_server((HOST, port)))
+        except (OSError, OverflowError):
+            continue
+        return first
+    raise DependencyError(f"no {length} free ports in a row on {HOST}: end what holds them, or set the ports")
+
+
+def _bind(port: int, setting: str) -> socket.socket:
+    try:
+        return socket.create_server((HOST, port))
+    except OSError:
+        raise DependencyError(
+            f"port {port} ({setting}) is taken{_holder(port)}: end it, or choose another with --set {setting}=…"
+            " (0 takes a free one)"
+        ) from None
+
+
+def _holder(port: int) -> str:
+    """Who listens on a port, as far as this user may see."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                process = psutil.Process(connection.pid)
+                return f" by process {process.pid} ({' '.join(process.cmdline())[:80]})"
+    except psutil.Error:
+        pass
+    return ""

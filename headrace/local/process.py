@@ -1,0 +1,112 @@
+"""One process of the stack: what it is, how it starts, how it and all that it left behind is ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from headrace.contract.settings import PREFIX, ROOT
+
+MARK = "_HEADRACE_PART"
+"""Environment variable of every process of a stack, inherited by whatever it starts: data directory and part.
+
+A process group is not enough: Python workers and ranks put themselves into sessions of their own.
+"""
+LOG_BYTES = 16 * 1024 * 1024
+"""A log that is larger when its process starts is set aside as NAME.log.1."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What to run. `environment` is added to that of the caller, without its HEADRACE_ settings."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def start(part: Part, data_dir: Path) -> subprocess.Popen[bytes]:
+    """Start it in a process group of its own, from the repository root, its output appended to logs/NAME.log.
+
+    The kernel sends it SIGTERM when the thread that called this ends, so call it from the main thread.
+    """
+    log = open_log(data_dir, part.name)
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    try:
+        return subprocess.Popen(
+            ["setpriv", "--pdeathsig", "TERM", "--", *part.command],
+            cwd=ROOT,
+            env={**mine, **part.environment, MARK: mark(data_dir, part.name)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            process_group=0,
+        )
+    finally:
+        os.close(log)
+
+
+def open_log(data_dir: Path, name: str) -> int:
+    """A descriptor that appends to the part's log; a large old log is set aside first."""
+    path = log_path(data_dir, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > LOG_BYTES:
+        path.replace(path.with_suffix(".log.1"))
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+
+def log_path(data_dir: Path, name: str) -> Path:
+    """The log of a part."""
+    return data_dir / "logs" / f"{name}.log"
+
+
+def mark(data_dir: Path, name: str) -> str:
+    """The value of MARK in a part's processes."""
+    return f"{data_dir}:{name}"
+
+
+def marked(data_dir: Path, name: str | None = None) -> list[psutil.Process]:
+    """Every living process of a part, or of the whole stack of `data_dir`, whoever its parent is now."""
+    wanted = mark(data_dir, name or "")
+    found = []
+    for process in psutil.process_iter():
+        try:
+            value = process.environ().get(MARK, "")
+        except (psutil.Error, OSError):
+            continue  # another user's, or gone
+        if value == wanted or (name is None and value.startswith(wanted)):
+            found.append(process)
+    return found
+
+
+def end(processes: Iterable[psutil.Process], grace_s: float) -> None:
+    """SIGTERM, then after `grace_s` SIGKILL to what is left. Blocks until all are gone."""
+    processes = list(processes)
+    signal_all(processes, signal.SIGTERM)
+    _, alive = psutil.wait_procs(processes, timeout=grace_s)
+    signal_all(alive, signal.SIGKILL)
+    psutil.wait_procs(alive, timeout=10)
+
+
+def signal_all(processes: Iterable[psutil.Process], number: int) -> None:
+    """Send a signal to each that still lives; psutil checks that a number was not given to another process."""
+    for process in processes:
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            continue
+
+
+def wait_gone(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
+    """Whether it ended in time."""
+    deadline = time.monotonic() + timeout_s
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return process.poll() is not None

@@ -1,0 +1,62 @@
+"""A real broker and a real Flink cluster for the whole session; each test has topics of its own on them.
+
+def test_something(settings: Settings) -> None:            # the broker, with this test's own topics
+def test_job(settings: Settings, flink: FlinkEnvironment)  # and a cluster that takes jobs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from headrace.contract.settings import Ports, Settings, load
+from headrace.kafka import Cluster
+from headrace.local import jars, ports, process
+from headrace.local.broker import broker as broker_part
+
+
+def with_values(settings: Settings, *assignments: str) -> Settings:
+    """The same tree with some values changed."""
+    return load(environment=settings.environment(), assignments=assignments).settings
+
+
+@pytest.fixture(scope="session")
+def stack_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of the session's stack: free ports, a data directory of its own, the user's cache of jars."""
+    zeros = [f"local.ports.{name}=0" for name in Ports.model_fields]
+    settings = load(
+        environment={"HEADRACE_CONFIG": "/dev/null"},
+        assignments=[*zeros, f"local.data_dir={tmp_path_factory.mktemp('stack')}"],
+    ).settings
+    for _ in jars.fetch(jars.locked(), settings.cache_dir):
+        pass
+    chosen = ports.choose(settings).model_dump()
+    return with_values(
+        settings,
+        *(f"local.ports.{name}={port}" for name, port in chosen.items()),
+        f"kafka.brokers={ports.HOST}:{chosen['broker']}",
+        f"flink.rest=http://{ports.HOST}:{chosen['flink']}",
+    )
+
+
+@pytest.fixture(scope="session")
+def broker(stack_settings: Settings) -> Iterator[Settings]:
+    """A real broker; topics are made by each test's `settings`."""
+    running = process.start(broker_part(stack_settings), stack_settings.data_dir)
+    try:
+        Cluster(stack_settings).wait(60)
+        yield stack_settings
+    finally:
+        process.end(process.marked(stack_settings.data_dir, "broker"), grace_s=20)
+        running.wait()
+
+
+@pytest.fixture
+def settings(broker: Settings, tmp_path: Path) -> Settings:
+    """The session's broker with topics, groups, state and checkpoints of this test alone."""
+    own = with_values(broker, f"kafka.topic_prefix=t{uuid4().hex[:8]}.", f"local.data_dir={tmp_path}")
+    Cluster(own).create()
+    return own
