@@ -35,10 +35,17 @@ class Publisher:
     Leaving the `with` block waits until the broker holds every document, and raises NotDelivered if it does not.
     Making one raises DependencyError within `connect_s` when no broker answers or the topic is not there; a broker that
     goes away later is NotDelivered after `delivery_s`. `delivered` counts what the broker has confirmed so far.
-    One thread only.
+    `more` are librdkafka settings. One thread only.
     """
 
-    def __init__(self, settings: Settings, *, connect_s: float = 5.0, delivery_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        connect_s: float = 5.0,
+        delivery_s: float = 30.0,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
         self.settings = settings
         self.topic = settings.topic(RAW)
         self.delivered = 0
@@ -49,8 +56,8 @@ class Publisher:
             raise DependencyError(
                 f"topic {self.topic} does not exist at {cluster.brokers}: make it with `headrace topics create`"
             )
-        more = {"message.timeout.ms": int(delivery_s * 1000), "on_delivery": self._on_delivery, **QUIET}
-        self._producer = Producer(producer_config(cluster.brokers, **more))
+        own = {"message.timeout.ms": int(delivery_s * 1000), "on_delivery": self._on_delivery, **QUIET, **(more or {})}
+        self._producer = Producer(producer_config(cluster.brokers, **own))
 
     def __enter__(self) -> Self:
         return self

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from headrace.cli import settings
+from headrace.cli import publish, settings
 from headrace.cli.options import err
 from headrace.contract.errors import HeadraceError
 
@@ -25,6 +25,7 @@ def headrace() -> None:
 
 
 app.command()(settings.settings)
+app.command()(publish.publish)
 
 
 def main() -> None:

@@ -1,0 +1,107 @@
+"""Reading documents out of files: what is found, what is refused, and where it says so."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from headrace.cli.inputs import Format, Found, Refused, files_of, read
+from headrace.contract.documents import decode_raw
+from headrace.contract.errors import SettingsError
+
+LIMIT = 100
+
+
+def documents(content: bytes, form: Format) -> list[Found | Refused]:
+    return list(read("-", form, LIMIT, io.BytesIO(content)))
+
+
+def texts(items: list[Found | Refused]) -> list[str]:
+    found = [item for item in items if isinstance(item, Found)]
+    return [decode_raw(item.value, {k: v.encode() for k, v in item.headers.items()}, LIMIT).text for item in found]
+
+
+def refusals(items: list[Found | Refused]) -> list[tuple[str, str]]:
+    return [(item.place, item.reason) for item in items if isinstance(item, Refused)]
+
+
+def test_lines_are_documents_and_blank_ones_are_not() -> None:
+    assert texts(documents(b"one\r\n\n  \ntwo", Format.lines)) == ["one", "two"]
+
+
+def test_standard_input_is_lines_by_default() -> None:
+    assert texts(documents(b'{"text": "not parsed"}\n', Format.auto)) == ['{"text": "not parsed"}']
+
+
+def test_a_whole_text_is_one_document() -> None:
+    assert texts(documents(b"one\ntwo\n", Format.text)) == ["one\ntwo\n"]
+
+
+def test_jsonl_goes_on_as_it_is_and_names_what_it_refuses() -> None:
+    good = b'{"text": "a", "source": "s", "meta": {"k": [1]}}'
+    bad = [b'{"text": "a"', b"[1]", b'{"text": 1}', b'{"no": 1}', b'{"text": ""}', b'{"text": "\xff"}']
+    items = documents(b"\n".join([good, *bad, good]), Format.jsonl)
+    assert [item.value for item in items if isinstance(item, Found)] == [good, good]
+    assert refusals(items) == [
+        ("stdin:2", "bad_json"),
+        ("stdin:3", "bad_json"),
+        ("stdin:4", "bad_field"),
+        ("stdin:5", "bad_field"),
+        ("stdin:6", "empty"),
+        ("stdin:7", "invalid_utf8"),
+    ]
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+@pytest.mark.parametrize("form", [Format.lines, Format.text])
+def test_the_limit_is_exact(form: Format, end: bytes) -> None:
+    end = b"" if form is Format.text else end
+    assert refusals(documents(b"x" * LIMIT + end, form)) == []
+    place = "stdin" if form is Format.text else "stdin:1"
+    assert refusals(documents(b"x" * (LIMIT + 1) + end, form)) == [(place, "too_long")]
+
+
+def test_after_a_line_that_is_far_too_long_the_numbers_still_hold() -> None:
+    items = documents(b"a\n" + b"x" * 1000 + b"\nb\n\xff\n", Format.lines)
+    assert texts(items) == ["a", "b"]
+    assert refusals(items) == [("stdin:2", "too_long"), ("stdin:4", "invalid_utf8")]
+
+
+def test_a_byte_order_mark_is_no_text() -> None:
+    assert texts(documents(b'\xef\xbb\xbf{"text": "a"}\n', Format.jsonl)) == ["a"]
+    assert texts(documents(b"\xef\xbb\xbfa", Format.text)) == ["a"]
+
+
+def test_files_are_found_in_order_and_named(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    for name, content in {"c.txt": b"c", "a.JSONL": b'{"text": "a"}', "b/x.md": b"\xff", ".hidden/y": b"y"}.items():
+        (tmp_path / name).write_bytes(content)
+    files = files_of([str(tmp_path), "-"])
+    assert files == [str(tmp_path / name) for name in ("a.JSONL", "c.txt", "b/x.md")] + ["-"]
+    items = [item for file in files for item in read(file, Format.auto, LIMIT, io.BytesIO(b"z"))]
+    assert texts(items) == ["a", "c", "z"]
+    assert refusals(items) == [(str(tmp_path / "b/x.md"), "invalid_utf8")]
+
+
+def test_a_text_file_has_its_path_as_identifier(tmp_path: Path) -> None:
+    file = tmp_path / "größe.txt"
+    file.write_text("text")
+    (item,) = read(str(file), Format.auto, LIMIT, io.BytesIO())
+    assert isinstance(item, Found)
+    assert item.headers["id"] == str(file)
+
+
+def test_an_empty_file_and_one_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    items = [
+        item for name in ("empty", "gone") for item in read(str(tmp_path / name), Format.text, LIMIT, io.BytesIO())
+    ]
+    assert refusals(items) == [(str(tmp_path / "empty"), "empty"), (str(tmp_path / "gone"), "unreadable")]
+
+
+def test_a_name_that_does_not_exist_is_an_error_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="nothing-here"):
+        files_of([str(tmp_path), str(tmp_path / "nothing-here")])
