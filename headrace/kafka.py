@@ -196,6 +196,27 @@ class Cluster:
         level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
         return self._offsets(name, OffsetSpec.latest(), level)
 
+    def settled_ends(self, name: str, timeout_s: float) -> dict[int, int]:
+        """End offsets as of now, open transactions included, once every transaction below them is decided.
+
+        Blocks until the last stable offset of each partition has reached them; raises DependencyError naming the
+        partition that is held back after `timeout_s`.
+        """
+        ends = self.end_offsets(name, committed=False)
+        deadline = time.monotonic() + timeout_s
+        while True:
+            stable = self.end_offsets(name)
+            open_at = {partition: stable[partition] for partition, end in ends.items() if stable[partition] < end}
+            if not open_at:
+                return ends
+            if time.monotonic() > deadline:
+                partition, offset = min(open_at.items())
+                raise DependencyError(
+                    f"{Coordinate(name, partition, offset)}: a transaction is open since more than {timeout_s:.0f} s;"
+                    " its writer is down or slow: see `headrace status`"
+                )
+            time.sleep(0.1)
+
     def committed(self, group: str, name: str) -> dict[int, int]:
         """What a consumer group has committed, by partition; partitions without a commit are absent."""
         reader = Consumer(consumer_config(self.brokers, self.settings.topic(group)))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from headrace.contract.record import Record
+from pydantic import Field, TypeAdapter, ValidationError
+
+from headrace.contract.errors import Coordinate, RecordError
+from headrace.contract.record import Record, first_problem
 
 MAIN_RUN = "main"
 MANIFEST = "manifest.json"
@@ -46,6 +49,20 @@ class IdleReport(Record):
     step: int
     fed: str
     time: int
+
+
+Report = StepReport | IdleReport
+_REPORT: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="kind")])
+
+
+def decode_report(value: bytes | None, at: Coordinate) -> Report:
+    """Read one record of `train.steps`; raises RecordError naming `at`."""
+    if value is None:
+        raise RecordError(at, "has no value")
+    try:
+        return _REPORT.validate_json(value)
+    except ValidationError as error:
+        raise RecordError(at, first_problem(error)) from None
 
 
 class CheckpointFile(Record):
