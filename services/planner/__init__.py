@@ -1,0 +1,1 @@
+"""The planner: the only writer of `train.plan`. It puts every block into exactly one step."""

@@ -1,0 +1,43 @@
+"""`python -m services.planner`: settings from HEADRACE_* and --config, logs to standard output, ends on SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from threading import Event
+
+from headrace.contract.errors import HeadraceError
+from headrace.contract.settings import load
+from headrace.observe import serve_metrics, start_logging
+from services.planner.service import Gauges, Service
+
+
+def main() -> int:
+    """The exit code: 0 after SIGTERM or SIGINT, else that of the error."""
+    parser = argparse.ArgumentParser(prog="python -m services.planner", description="Write train.plan.")
+    parser.add_argument("--config", type=Path, help="TOML file with settings")
+    parser.add_argument("--set", dest="assign", action="append", default=[], metavar="KEY=VALUE", help="one setting")
+    arguments = parser.parse_args()
+    log = start_logging("planner", "INFO")
+    stopping = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    try:
+        settings = load(arguments.config, arguments.assign).settings
+        log.setLevel(settings.log.level)
+        log.info("metrics", extra={"port": serve_metrics(settings.local.ports.planner_metrics)})
+        service = Service(settings, Gauges())
+        try:
+            service.run(stopping)
+        finally:
+            service.close()
+    except HeadraceError as error:
+        log.error(str(error), extra={"exit_code": error.exit_code})
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
