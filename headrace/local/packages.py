@@ -56,7 +56,7 @@ def _download(package: Package, folder: str) -> None:
         arguments = ["pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--target", folder, pinned]
         command = [*_uv(), *arguments, "--python", sys.executable]
     else:
-        command = [*_npm(), "pack", "--silent", "--pack-destination", folder, pinned]
+        command = [*_npm(), "pack", "--loglevel=error", "--pack-destination", folder, pinned]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise DependencyError(
