@@ -62,7 +62,8 @@ def fetch(jars: Sequence[Jar], cache: Path) -> Iterator[tuple[Jar, str]]:
     cache. Raises DependencyError naming the jar that cannot be had, or that comes with another sha256 than locked.
     """
     with _alone(cache), ThreadPoolExecutor(DOWNLOADS) as pool:
-        waiting = {pool.submit(_fetch, jar, cache): jar for jar in jars}
+        once = {str(jar): jar for jar in jars}  # some have two users
+        waiting = {pool.submit(_fetch, jar, cache): jar for jar in once.values()}
         try:
             for done in as_completed(waiting):
                 yield waiting[done], done.result()

@@ -6,6 +6,7 @@ def test_job(settings: Settings, flink: FlinkEnvironment)  # and a cluster that 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -16,6 +17,8 @@ from headrace.contract.settings import Ports, Settings, load
 from headrace.kafka import Cluster
 from headrace.local import jars, ports, process
 from headrace.local.broker import broker as broker_part
+from headrace.local.flink import flink as flink_parts
+from headrace.local.flink import slots, wanted_slots
 
 
 def with_values(settings: Settings, *assignments: str) -> Settings:
@@ -60,3 +63,21 @@ def settings(broker: Settings, tmp_path: Path) -> Settings:
     own = with_values(broker, f"kafka.topic_prefix=t{uuid4().hex[:8]}.", f"local.data_dir={tmp_path}")
     Cluster(own).create()
     return own
+
+
+@pytest.fixture(scope="session")
+def flink(broker: Settings) -> Iterator[dict[str, str]]:
+    """A real cluster at `flink.rest` of the settings; the environment in which a program submits a job to it."""
+    cluster = flink_parts(broker)
+    running = [process.start(part, broker.data_dir) for part in (cluster.jobmanager, cluster.taskmanager)]
+    try:
+        deadline = time.monotonic() + 90
+        while slots(broker.flink.rest) < wanted_slots(broker):
+            assert time.monotonic() < deadline, "no slots"
+            time.sleep(0.2)
+        yield cluster.environment
+    finally:
+        for part in running:
+            part.terminate()
+            part.wait(30)
+        process.end(process.marked(broker.data_dir, "taskmanager"), grace_s=10)  # its Python workers
