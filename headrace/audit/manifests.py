@@ -1,0 +1,40 @@
+"""The manifests of a run, of its checkpoints and of those whose weights are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from headrace.audit.findings import Findings
+from headrace.contract.errors import Coordinate, RecordError
+from headrace.contract.training import MANIFEST, Manifest
+
+
+def read_manifests(run_dir: Path, findings: Findings) -> list[Manifest]:
+    """All manifests in <run_dir>/step-*/manifest.json and <run_dir>/history/*.json, by step.
+
+    One that cannot be read, or that lies under another step's or run's name, is named and left out.
+    """
+    found: dict[int, Manifest] = {}
+    for path, text in _files(run_dir):
+        try:
+            manifest = Manifest.decode(text, Coordinate(str(path), 0, 0))
+        except RecordError as error:
+            findings.add("unreadable", str(error))
+            continue
+        name = path.parent.name if path.name == MANIFEST else path.stem
+        if name != f"step-{manifest.step:010d}" or manifest.run != run_dir.name:
+            findings.add("wrong_manifest", f"{path} is of step {manifest.step} of run {manifest.run}")
+        else:
+            found[manifest.step] = manifest
+    return [found[step] for step in sorted(found)]
+
+
+def _files(run_dir: Path) -> Iterator[tuple[Path, bytes]]:
+    """The history is listed last: a manifest that moves there meanwhile is found there."""
+    for pattern in (f"step-*/{MANIFEST}", "history/step-*.json"):
+        for path in sorted(run_dir.glob(pattern)):
+            try:
+                yield path, path.read_bytes()
+            except FileNotFoundError:
+                continue

@@ -1,0 +1,84 @@
+"""What `verify` found, as numbers, as a table and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from headrace.audit.findings import KINDS, Findings, Stage
+
+
+@dataclass
+class Report:
+    """`trained`: the step that the run comes to next, by its reports; `saved`: the same by its newest checkpoint.
+
+    Settled, whatever is in flight counts as lost.
+    """
+
+    run: str
+    findings: Findings
+    stages: list[Stage] = field(default_factory=list)
+    planned: int = 0
+    trained: int = 0
+    saved: int | None = None
+    records: int = 0
+    seconds: float = 0.0
+    settled: bool = False
+
+    @property
+    def waiting(self) -> int:
+        """Documents in flight, whatever they count as."""
+        return sum(stage.in_flight for stage in self.stages)
+
+    @property
+    def lost(self) -> int:
+        return self.findings.documents("lost") + (self.waiting if self.settled else 0)
+
+    @property
+    def duplicated(self) -> int:
+        return self.findings.documents("duplicated")
+
+    @property
+    def in_flight(self) -> int:
+        return 0 if self.settled else self.waiting
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.findings and not (self.settled and self.waiting)
+
+    @property
+    def headline(self) -> str:
+        """In documents; what is wrong without losing or doubling one stands in the findings alone."""
+        return f"lost {self.lost}  duplicated {self.duplicated}  in flight {self.in_flight}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The table: one row a stage, in documents."""
+        return [
+            {
+                "stage": stage.name,
+                "entered": stage.entered,
+                "left": stage.left,
+                "lost": self.findings.documents("lost", stage.name),
+                "duplicated": self.findings.documents("duplicated", stage.name),
+                "in_flight": stage.in_flight,
+            }
+            for stage in self.stages
+        ]
+
+    def wrong(self) -> list[dict[str, Any]]:
+        """What is wrong: each kind with its meaning, how often, and the first examples."""
+        return [
+            {"kind": kind, "meaning": KINDS[kind].meaning, "count": tally.count, "examples": tally.examples}
+            for kind, tally in self.findings.tallies.items()
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it; what `headrace verify --json` prints."""
+        names = ("run", "holds", "lost", "duplicated", "in_flight", "settled", "planned", "trained", "saved", "records")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "seconds": round(self.seconds, 3),
+            "stages": self.rows(),
+            "findings": self.wrong(),
+        }

@@ -1,0 +1,222 @@
+"""Promise 2: every record of `text.clean` has exactly one outcome of stage tokenize; seals and blocks agree."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from headrace.audit.blockview import BlockView, view
+from headrace.audit.cut import Positions
+from headrace.audit.findings import Findings, Stage
+from headrace.audit.logs import Logs, Message, partitions
+from headrace.audit.outcomes import Ledger, Raw, noted
+from headrace.audit.spans import Group, SpanCheck
+from headrace.contract.blocks import Seal
+from headrace.contract.digests import block_digest, run_digest, shard_of
+from headrace.contract.errors import Coordinate, RecordError
+from headrace.contract.topics import BLOCKS, CLEAN, RAW, WINDOWS
+
+_SEAL = struct.Struct("<qqqqq16s")
+_SEAL_FIELDS = ("window", "offset", "documents", "tokens", "blocks", "digest")
+
+
+class Said(NamedTuple):
+    """What a seal says of its window's blocks, or what they are."""
+
+    documents: int
+    tokens: int
+    blocks: int
+    digest: str
+
+
+class Seals:
+    """All seals by shard, 56 bytes each. A (window, shard) may be sealed again: the n-th is of its n-th blocks."""
+
+    def __init__(self) -> None:
+        self.packed: dict[int, bytearray] = {}
+        self.sorted: dict[int, np.ndarray[Any, Any]] = {}
+        self.taken: dict[int, bytearray] = {}
+
+    def add(self, seal: Seal, offset: int) -> None:
+        """Keep one; all are added before the first is taken."""
+        row = self.packed.setdefault(seal.shard, bytearray())
+        row += _SEAL.pack(seal.start, offset, seal.documents, seal.tokens, seal.blocks, bytes.fromhex(seal.digest))
+
+    def take(self, shard: int, window: int) -> tuple[int, Said] | None:
+        """The next seal of a (window, shard) that was not taken yet, with its offset; None if there is none."""
+        rows, taken = self._rows(shard)
+        index = int(np.searchsorted(rows["window"], window))
+        while index < len(rows) and rows["window"][index] == window:
+            if not taken[index]:
+                taken[index] = 1
+                return int(rows["offset"][index]), _said(rows[index])
+            index += 1
+        return None
+
+    def left(self) -> Iterator[tuple[int, int, int, Said]]:
+        """(shard, window, offset, what it says) of each seal that was not taken and speaks of blocks."""
+        for shard in sorted(self.packed):
+            rows, taken = self._rows(shard)
+            for row, used in zip(rows, taken, strict=True):
+                if not used and row["blocks"]:
+                    yield shard, int(row["window"]), int(row["offset"]), _said(row)
+
+    def _rows(self, shard: int) -> tuple[np.ndarray[Any, Any], bytearray]:
+        if shard not in self.sorted:
+            dtype = np.dtype([(name, "V16" if name == "digest" else "<i8") for name in _SEAL_FIELDS])
+            rows = np.frombuffer(bytes(self.packed.get(shard, b"")), dtype)
+            self.sorted[shard] = rows[np.argsort(rows["window"], kind="stable")]
+            self.taken[shard] = bytearray(len(rows))
+        return self.sorted[shard], self.taken[shard]
+
+
+def _said(row: Any) -> Said:
+    return Said(int(row["documents"]), int(row["tokens"]), int(row["blocks"]), row["digest"].tobytes().hex())
+
+
+def read_seals(logs: Logs, findings: Findings) -> Seals:
+    """All of `tokens.windows`."""
+    seals = Seals()
+    for partition in partitions(logs.cut, WINDOWS):
+        for message in logs.read(WINDOWS, partition):
+            at = Coordinate(WINDOWS, partition, message.offset())
+            try:
+                seals.add(Seal.decode(message.value(), at), message.offset())
+            except (RecordError, ValueError, struct.error) as error:
+                findings.add("unreadable", str(error))
+    return seals
+
+
+def decode_blocks(messages: Iterable[Message], partition: int, findings: Findings) -> Iterator[BlockView]:
+    """Each block; one that cannot be read is named and comes without content, since the plan counts it too."""
+    for message in messages:
+        value = message.value()
+        try:
+            yield view(value, BLOCKS, partition, message.offset())
+        except RecordError as error:
+            findings.add("unreadable", str(error))
+            yield BlockView(partition, message.offset(), block_digest(value or b""))
+
+
+class WindowCheck:
+    """Sees every block once, partition by partition or mixed, and follows the windows of each shard."""
+
+    def __init__(self, ledger: Ledger, seals: Seals, findings: Findings) -> None:
+        self.ledger = ledger
+        self.seals = seals
+        self.findings = findings
+        self.spans = SpanCheck(ledger, findings)
+        self.groups: dict[tuple[int, int], Group] = {}
+        self.unsealed: dict[int, list[str]] = {}
+
+    def watch(self, blocks: Iterator[BlockView]) -> Iterator[BlockView]:
+        """The same blocks, each checked before it is handed on."""
+        for block in blocks:
+            if block.shard >= 0:
+                self._add(block)
+            yield block
+
+    def finish(self) -> None:
+        """No more blocks come. The last window of a shard may be cut by the end of the log: then it has no seal."""
+        for group in self.groups.values():
+            self._close(group, last=True)
+        self.groups.clear()
+        for shard, window, offset, said in self.seals.left():
+            self.findings.add(
+                "wrong_seal",
+                f"{Coordinate(WINDOWS, 0, offset)} seals window {window} of shard {shard} with {said}: no such blocks",
+                said.documents,
+            )
+
+    def _add(self, block: BlockView) -> None:
+        key = (block.partition, block.shard)
+        group = self.groups.get(key)
+        if group is None or block.number == 0 or block.window != group.window:
+            if group is not None:
+                self._close(group)
+            at = Coordinate(BLOCKS, block.partition, block.offset)
+            group = self.groups[key] = Group(at, block.window, block.shard)
+        if block.number != len(group.digests):
+            at = Coordinate(BLOCKS, block.partition, block.offset)
+            text = f"{at} has number {block.number}, {len(group.digests)} comes next; {group}"
+            self.findings.add("block_number", text)
+        group.digests.append(block.digest)
+        group.tokens += block.tokens
+        self.spans.add(group, block)
+
+    def _close(self, group: Group, last: bool = False) -> None:
+        found = self.seals.take(group.shard, group.window)
+        if found is None:
+            if not last:
+                self.spans.close(group)
+            self.unsealed.setdefault(group.shard, []).append(str(group))
+            return
+        self.spans.close(group)
+        for missing in self.unsealed.pop(group.shard, ()):
+            self.findings.add("no_seal", f"{missing}: no seal, though a later window of the shard has one")
+        offset, said = found
+        is_there = Said(group.documents, group.tokens, len(group.digests), run_digest(group.digests).hex())
+        if said != is_there:
+            self.findings.add(
+                "wrong_seal", f"{Coordinate(WINDOWS, 0, offset)} says {said}, there is {is_there}; {group}"
+            )
+        for raw in group.finished:
+            self.ledger.set_window(raw, group.window)
+
+
+@dataclass
+class _Order:
+    """One (partition of text.clean, shard): the latest window so far, and what came since without an outcome."""
+
+    latest: int = 0
+    missing: list[tuple[Coordinate, Raw]] = field(default_factory=list)
+
+
+def judge_tokenize(
+    accepted: Iterable[tuple[Coordinate, Raw]], ledger: Ledger, shards: int, passed: Positions, findings: Findings
+) -> Stage:
+    """Compare what was accepted, in the order of `text.clean`, with what stands in blocks or was rejected.
+
+    Records of one (partition of text.clean, shard) enter windows in order, and a window is sealed whole. So one
+    without an outcome is lost when the tokenize job has committed a position beyond it and a later record of the same
+    (partition, shard) stands in a sealed window that starts after those of all earlier ones. Else it is in flight: not
+    read yet, or in a window that is open or being written. `shards` is tokenize.shards.
+    """
+    stage = Stage("tokenize")
+    orders: dict[tuple[int, int], _Order] = {}
+    for at, raw in accepted:
+        stage.entered += 1
+        order = orders.setdefault((at.partition, shard_of(*raw, shards)), _Order())
+        if noted(ledger.tokenized, raw) == 0:
+            stage.in_flight += 1
+            if at.offset < passed.get(at.partition, 0):
+                order.missing.append((at, raw))
+            continue
+        stage.left += 1
+        if (window := ledger.window_of(raw)) > order.latest:
+            order.latest = window
+            stage.in_flight -= len(order.missing)
+            _name_lost(order.missing, at, findings)
+            order.missing.clear()
+    return stage
+
+
+def _name_lost(missing: list[tuple[Coordinate, Raw]], later: Coordinate, findings: Findings) -> None:
+    for at, raw in missing:
+        text = f"{Coordinate(RAW, *raw)}, accepted at {at}, is in no block; {later} of the same shard is"
+        findings.add("not_in_blocks", text)
+
+
+def judge_unknown(ledger: Ledger, findings: Findings) -> None:
+    """Name what stands in blocks, or was rejected by tokenize, without having been accepted. Call it last."""
+    for partition, row in sorted(ledger.tokenized.items()):
+        tokenized = np.frombuffer(row, np.uint8) > 0
+        accepted = np.frombuffer(ledger.accepted[partition], np.uint8) > 0
+        for offset in np.flatnonzero(tokenized & ~accepted).tolist():
+            findings.add(
+                "span_of_nothing", f"{Coordinate(RAW, partition, offset)} is not in {CLEAN}, but has been tokenized"
+            )

@@ -1,0 +1,78 @@
+"""`headrace verify`: the proof that every document was trained exactly once, or what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import orjson
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from headrace.audit.report import Report
+from headrace.audit.verify import verify_deployment
+from headrace.cli.options import err, out, with_settings
+from headrace.contract.errors import ContractError
+from headrace.contract.settings import Settings
+
+COLUMNS = ("stage", "entered", "left", "lost", "duplicated", "in_flight")
+
+
+@with_settings
+def verify(
+    settings: Settings,
+    run: Annotated[
+        str | None, typer.Option("--run", help="The run whose training is checked; else trainer.run.")
+    ] = None,
+    settled: Annotated[bool, typer.Option("--settled", help="Count what is in flight as lost.")] = False,
+    wait: Annotated[
+        float, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait so long until nothing is in flight.")
+    ] = 0.0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Prove that each published document was trained exactly once, or name what is wrong and exit with 4."""
+    with _progress(hidden=json) as begin:
+        report = verify_deployment(settings, run or settings.trainer.run, wait, begin)
+    report.settled = settled
+    if json:
+        typer.echo(orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2).decode())
+    else:
+        show(report)
+    if not report.holds:
+        raise typer.Exit(ContractError.exit_code)
+
+
+def show(report: Report) -> None:
+    """Print the verdict, the table of stages, and all that is wrong."""
+    colour = "green" if report.holds else "red"
+    out.print(f"[bold {colour}]{report.headline}[/]", highlight=False)
+    table = Table(*(name.replace("_", " ") for name in COLUMNS), box=None, header_style="bold")
+    for row in report.rows():
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else value for value in map(row.get, COLUMNS)))
+    out.print(table)
+    saved = "no checkpoint" if report.saved is None else f"saved up to step {report.saved}"
+    out.print(f"run {report.run}: {report.trained} of {report.planned} planned steps trained, {saved}", highlight=False)
+    rate = report.records / report.seconds if report.seconds else 0.0
+    out.print(f"{report.records:,} records in {report.seconds:.1f} s, {rate:,.0f} records/s", highlight=False)
+    if report.settled and report.waiting:
+        out.print(f"[red]{report.waiting} documents are in flight and count as lost[/]")
+    for finding in report.wrong():
+        out.print(f"\n[bold red]{finding['kind']}[/], {finding['count']}: {finding['meaning']}", highlight=False)
+        for example in finding["examples"]:
+            out.print(f"  {escape(example)}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _progress(hidden: bool) -> Iterator[Callable[[int], Callable[[int], None]]]:
+    columns = (TextColumn("verify"), BarColumn(), MofNCompleteColumn(), TextColumn("records"), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=hidden) as progress:
+        task = progress.add_task("verify", total=None)
+
+        def begin(records: int) -> Callable[[int], None]:
+            progress.reset(task, total=records)
+            return lambda more: progress.advance(task, more)
+
+        yield begin
