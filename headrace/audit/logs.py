@@ -32,7 +32,7 @@ class Logs(Protocol):
         ...
 
     def again(self, name: str, partition: int, first: int, last: int) -> Iterator[Message]:
-        """Those with first <= offset <= last once more; they do not count as progress."""
+        """Those with first <= offset <= last once more; none of a partition that is not there. Not progress."""
         ...
 
 
@@ -57,7 +57,7 @@ class KafkaLogs:
         self.advance(end - first - seen + seen % ADVANCE_EVERY)
 
     def again(self, name: str, partition: int, first: int, last: int) -> Iterator[Message]:
-        yield from self.cluster.read(name, partition, first, min(last + 1, self.cut.end[name][partition]))
+        yield from self.cluster.read(name, partition, first, min(last + 1, self.cut.end[name].get(partition, 0)))
 
 
 def partitions(cut: Cut, name: str) -> list[int]:

@@ -81,7 +81,7 @@ class MemoryLogs:
         return iter(self.records[name][partition])
 
     def again(self, name: str, partition: int, first: int, last: int) -> Iterator[Record]:
-        return (record for record in self.records[name][partition] if first <= record.at <= last)
+        return (record for record in self.records[name].get(partition, []) if first <= record.at <= last)
 
 
 def tokenize_rejects(number: int) -> bool:
