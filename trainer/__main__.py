@@ -1,0 +1,125 @@
+"""One rank: `torchrun … -m trainer`, `python -m trainer` for a fleet of one, or a child of `trainer.fleet`."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import sys
+import time
+from contextlib import closing
+from typing import NoReturn
+
+import torch.distributed as dist
+
+from headrace.contract.errors import HeadraceError
+from headrace.contract.settings import Settings, load
+from headrace.kafka import Cluster
+from headrace.observe import serve_metrics, start_logging
+from trainer.assemble import Assembler, Pins, Position, Share
+from trainer.checkpoint import Checkpoints
+from trainer.control import Commands, Control, Signals
+from trainer.fingerprint import make_deterministic
+from trainer.group import Group, Place, choose_device, join, place_from
+from trainer.loop import Run, leave, train
+from trainer.report import Metrics, Reporter, Stopwatch, make_producer
+from trainer.saver import Identity, Saver
+from trainer.start import Source, begin, resume
+from trainer.state import State
+from trainer.stream import TICK_S, Stream
+
+log = logging.getLogger("headrace")
+
+LOCK_S = 30.0
+"""How long a rank 0 waits for the one before it to end."""
+LAST_WORDS_S = 1.0
+"""A rank without an error of its own waits this long: the launcher then sees the exit code of the one that failed."""
+
+
+def run_rank(settings: Settings, place: Place) -> None:
+    """Join the fleet, resume the run or begin it, train until told to stop, save, and leave."""
+    signals = Signals()
+    faulthandler.dump_traceback_later(settings.trainer.watchdog_s, exit=True)
+    make_deterministic(settings.trainer.threads)
+    port = settings.local.ports.trainer_metrics
+    serve_metrics(port and port + place.rank)
+    device = choose_device(settings.trainer.device, place.local_rank, place.local_size)
+    group = join(place, device, settings.trainer.collective_timeout_s)
+    with closing(Control(group, signals, Commands(settings) if group.leads else None)) as control:
+        run, state = prepare(settings, group, control)
+        if wait_until_allowed(run, state):
+            with closing(Stream(settings, assembler(settings, group, run.saver.identity, state))) as steps:
+                log.info("training", extra={"run": settings.trainer.run, "step": state.step, "ranks": place.size})
+                train(run, state, steps)
+    run.reporter.flush()
+    faulthandler.cancel_dump_traceback_later()
+    log.info("left", extra={"run": settings.trainer.run, "step": state.step})
+    dist.destroy_process_group()
+
+
+def prepare(settings: Settings, group: Group, control: Control) -> tuple[Run, State]:
+    """Everything that the loop needs, and the state to go on from."""
+    checkpoints = Checkpoints(settings.checkpoint_dir / settings.trainer.run, settings.trainer.keep_checkpoints)
+    attempt = None
+    if group.leads:
+        checkpoints.lock(LOCK_S)
+        cluster = Cluster(settings)
+        attempt = begin(settings, checkpoints, Source(cluster.id(), cluster.topic_ids()), time.time)
+    identity, checkpoint, state = resume(settings, group, checkpoints, group.from_leader(attempt))
+    saver = Saver(checkpoints, identity, settings.tokenizer_file, time.time, last=checkpoint)
+    producer = make_producer(settings) if group.leads else None
+    reporter = Reporter(settings, identity, Metrics(settings.trainer.run), producer, time.time)
+    for known in checkpoints.all() if group.leads else ():
+        reporter.saved(known)
+    return Run(settings, group, saver, reporter, control, Stopwatch(time.monotonic), time.time), state
+
+
+def assembler(settings: Settings, group: Group, identity: Identity, state: State) -> Assembler:
+    """What this rank takes out of the stream."""
+    return Assembler(
+        Position(state.seq, state.step, state.tokens),
+        Share(group.rank, group.size, settings.trainer.leaf_blocks),
+        Pins(identity.cluster, identity.topics, identity.tokenizer),
+    )
+
+
+def wait_until_allowed(run: Run, state: State) -> bool:
+    """Whether to train; blocks while an operator has halted the run, without a collective. False: told to end."""
+    while not run.control.may_go():
+        faulthandler.dump_traceback_later(run.settings.trainer.watchdog_s, exit=True)
+        if run.control.stop_idle:
+            leave(run, state)
+            return False
+        run.reporter.idle(state)
+        time.sleep(TICK_S)
+        run.control.look()
+    return True
+
+
+def end(code: int) -> NoReturn:
+    """End this process without any destructor: after an error, none of them may touch the other ranks."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def main() -> NoReturn:
+    """One rank from the environment; its exit code says what happened."""
+    settings = load().settings
+    place = place_from(os.environ)
+    start_logging(f"trainer-{place.rank}", settings.log.level)
+    try:
+        run_rank(settings, place)
+    except HeadraceError as error:
+        log.error(str(error), extra={"exit_code": error.exit_code})
+        time.sleep(LAST_WORDS_S if error.exit_code == HeadraceError.exit_code else 0)
+        end(error.exit_code)
+    except BaseException:
+        log.exception("failed")
+        time.sleep(LAST_WORDS_S)
+        end(HeadraceError.exit_code)
+    end(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""What must be the same for the same bits (design, section 5, 13), beside the settings that are fixed for a run."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers
+import xxhash
+
+from headrace.contract.settings import Settings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+OPERATIONAL = {
+    "run",
+    "ranks",
+    "threads",
+    "device",
+    "checkpoint_dir",
+    "checkpoint_steps",
+    "keep_checkpoints",
+    "require_bitwise",
+    "fetch_timeout_s",
+    "collective_timeout_s",
+    "watchdog_s",
+}
+"""Settings of the trainer that say how a run is carried out, not what it learns (threads stand in the fingerprint)."""
+
+
+def fixed_settings(settings: Settings) -> dict[str, Any]:
+    """The settings that may not change during a run, as its manifests keep them."""
+    return {
+        **settings.trainer.model_dump(exclude=OPERATIONAL),
+        "nominal_tokens": settings.nominal_tokens,
+    }
+
+
+def fingerprint(model: PreTrainedModel, settings: Settings, device: torch.device) -> dict[str, str]:
+    """Whatever decides the bits of a gradient on this machine."""
+    return {
+        "torch": str(torch.__version__),
+        "transformers": str(transformers.__version__),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": str(settings.trainer.threads),
+        "attention": str(model.config._attn_implementation),
+        "optimizer": "adamw-foreach",
+        "leaf_blocks": str(settings.trainer.leaf_blocks),
+        "dtype": settings.trainer.dtype,
+        "compile": "no",
+    }
+
+
+def digest(values: dict[str, str]) -> bytes:
+    """16 bytes that stand for a fingerprint in the header of every step."""
+    return xxhash.xxh3_128_digest("\n".join(f"{key}={values[key]}" for key in sorted(values)).encode())
+
+
+def make_deterministic(threads: int) -> None:
+    """Let equal inputs give equal bits: a fixed number of CPU threads, and no algorithm that sums in any order.
+
+    Must run before the first CUDA call; unfilled memory stays unfilled, for speed.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False

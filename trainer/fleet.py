@@ -1,0 +1,110 @@
+"""All ranks on one machine: `python -m trainer.fleet` runs `trainer.ranks` times `python -m trainer`.
+
+Why not torchrun, which starts the same ranks on several machines: importing torch and transformers costs each of its
+processes seconds of CPU, and its own. Here one fork server imports once, while it has neither threads nor tensors, and
+each rank is a fork of it. Nor does torchrun tell a clean end on SIGTERM from a failed one.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from types import FrameType
+
+from headrace.contract.errors import HeadraceError
+from headrace.contract.settings import load
+from headrace.observe import start_logging
+
+IMPORTED_ONCE = ["trainer.loop", "trainer.start", "trainer.stream", "transformers.models.llama.modeling_llama"]
+FAILED_S = 10.0
+"""After a rank has failed the others have this long to end by themselves."""
+TYPED = (4, 2, 3)
+"""Exit codes that say why; others only follow from them when several ranks fail at once."""
+
+
+class Fleet:
+    """The ranks, and what was asked of them."""
+
+    def __init__(self, ranks: int, meeting: str) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(IMPORTED_ONCE)
+        self.ranks: list[BaseProcess] = [
+            context.Process(target=run_rank, args=(rank, ranks, meeting), name=f"rank {rank}") for rank in range(ranks)
+        ]
+        self.started = False
+        self.told = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._tell)
+
+    def _tell(self, number: int, frame: FrameType | None) -> None:
+        self.told = True
+        if not self.started:
+            raise SystemExit(0)
+
+    def run(self) -> int:
+        """Start all, pass on SIGTERM, wait for all; the exit code of the rank that failed first, else 0."""
+        for rank in self.ranks:
+            rank.start()
+            self.started = True
+        code, deadline, passed_on = 0, float("inf"), False
+        while alive := [rank for rank in self.ranks if rank.is_alive()]:
+            wait([rank.sentinel for rank in alive], timeout=0.2)
+            if not code and (code := first_failure(self.ranks)):
+                deadline = time.monotonic() + FAILED_S
+            if (code or self.told) and not passed_on:
+                passed_on = True
+                _signal(alive, signal.SIGTERM)
+            if time.monotonic() > deadline:
+                _signal(alive, signal.SIGKILL)
+        return code or first_failure(self.ranks)
+
+
+def run_rank(rank: int, ranks: int, meeting: str) -> None:
+    """The child: one rank, as if started alone."""
+    os.environ.update(
+        RANK=str(rank),
+        WORLD_SIZE=str(ranks),
+        LOCAL_RANK=str(rank),
+        LOCAL_WORLD_SIZE=str(ranks),
+        TRAINER_MEETING=meeting,
+        GLOO_SOCKET_IFNAME=os.environ.get("GLOO_SOCKET_IFNAME", "lo"),
+    )
+    runpy.run_module("trainer", run_name="__main__")
+
+
+def first_failure(ranks: Sequence[BaseProcess]) -> int:
+    """The exit code to pass on from ranks that have failed: one that says why, if any does; 0 if none has failed."""
+    codes = [rank.exitcode if rank.exitcode > 0 else 128 - rank.exitcode for rank in ranks if rank.exitcode]
+    return next((code for code in TYPED if code in codes), codes[0] if codes else 0)
+
+
+def _signal(ranks: Sequence[BaseProcess], number: signal.Signals) -> None:
+    for rank in ranks:
+        if rank.is_alive() and rank.pid:
+            os.kill(rank.pid, number)
+
+
+def main() -> int:
+    """The fleet of the settings."""
+    settings = load().settings
+    log = start_logging("fleet", settings.log.level)
+    with tempfile.TemporaryDirectory(prefix="headrace-fleet-") as folder:
+        code = Fleet(settings.trainer.ranks, f"file://{folder}/meeting").run()
+    log.info("ended", extra={"exit_code": code})
+    return code
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except HeadraceError as error:
+        print(f"headrace: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

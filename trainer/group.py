@@ -1,0 +1,138 @@
+"""The ranks of a fleet: how they find each other, agree before each step, and tell each other to end.
+
+Gradients go through the default group (NCCL or gloo), everything else through a gloo group of its own. No collective is
+outstanding while a rank waits for data: `agree` is called only when a step and its blocks are in memory.
+"""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from headrace.contract.errors import ContractError, HeadraceError, SettingsError
+
+T = TypeVar("T")
+MEETING = "TRAINER_MEETING"
+"""Environment variable with the meeting place of a fleet on one machine."""
+HEADER = struct.Struct("<q16s16s??")
+
+
+class PeerLost(HeadraceError):
+    """Another rank has gone, or did not come in time. No collective may follow."""
+
+
+class Header(NamedTuple):
+    """What every rank says before a step. `save` and `stop` count on rank 0 alone."""
+
+    seq: int
+    plan: bytes
+    fingerprint: bytes
+    save: bool = False
+    stop: bool = False
+
+    def __str__(self) -> str:
+        return f"plan record {self.seq} ({self.plan.hex()}) with fingerprint {self.fingerprint.hex()}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """One rank's view of all."""
+
+    rank: int
+    size: int
+    device: torch.device
+    control: dist.ProcessGroup
+    store: torch._C._distributed_c10d.Store
+
+    @property
+    def leads(self) -> bool:
+        """Rank 0 alone writes checkpoints and reports, and hears operators."""
+        return self.rank == 0
+
+    def agree(self, header: Header) -> Header:
+        """Exchange headers; returns rank 0's. The first collective of every step.
+
+        Raises ContractError naming both sides if a rank is about to train something else, PeerLost if one has gone.
+        """
+        mine = torch.frombuffer(bytearray(HEADER.pack(*header)), dtype=torch.uint8)
+        every = torch.empty(self.size, HEADER.size, dtype=torch.uint8)
+        try:
+            dist.all_gather_into_tensor(every.view(-1), mine, group=self.control)
+        except RuntimeError as error:
+            raise PeerLost(f"rank {self.rank} lost a peer before plan record {header.seq}: {error}") from error
+        headers = [Header(*HEADER.unpack(row.numpy().tobytes())) for row in every]
+        for rank, other in enumerate(headers):
+            if other[:3] != headers[0][:3]:
+                raise ContractError(f"rank {rank} holds {other}, rank 0 holds {headers[0]}: they read different plans")
+        return headers[0]
+
+    def gather(self, value: T) -> list[T]:
+        """Every rank's value, by rank."""
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value, group=self.control)
+        return values
+
+    def from_leader(self, value: T | None) -> T:
+        """Rank 0's value, on every rank."""
+        box = [value]
+        dist.broadcast_object_list(box, src=0, group=self.control)
+        return box[0]  # type: ignore[return-value]
+
+    def tell(self, word: str) -> None:
+        """Leave a word that the others find when they look. No collective."""
+        self.store.set(word, "said")
+
+    def told(self, word: str) -> bool:
+        """Whether a word was left."""
+        return bool(self.store.check([word]))
+
+
+class Place(NamedTuple):
+    """Which rank a process is, and where the ranks meet: an init method of torch.distributed."""
+
+    rank: int
+    size: int
+    local_rank: int
+    local_size: int
+    meeting: str
+
+
+def place_from(environment: Mapping[str, str]) -> Place:
+    """What torchrun or `trainer.fleet` said; without either a fleet of one."""
+    if "RANK" not in environment:
+        return Place(0, 1, 0, 1, f"file://{tempfile.mkdtemp(prefix='headrace-')}/meeting")
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    rank, size, local_rank, local_size = (int(environment[name]) for name in names)
+    return Place(rank, size, local_rank, local_size, environment.get(MEETING, "env://"))
+
+
+def choose_device(wanted: str, local_rank: int, local_size: int) -> torch.device:
+    """This rank's device; `auto` takes CUDA where there is a device for each rank of this machine."""
+    devices = torch.cuda.device_count() if wanted != "cpu" else 0
+    if wanted == "cuda" and devices < local_size:
+        raise SettingsError(f"trainer.device = cuda, but {devices} devices for {local_size} ranks: set trainer.ranks")
+    return torch.device("cuda", local_rank) if devices >= local_size else torch.device("cpu")
+
+
+def join(place: Place, device: torch.device, timeout_s: float) -> Group:
+    """Meet the other ranks; blocks until all are there. Every collective ends in an error after `timeout_s`."""
+    timeout = timedelta(seconds=timeout_s)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        init_method=place.meeting,
+        rank=place.rank,
+        world_size=place.size,
+        timeout=timeout,
+    )
+    control = dist.new_group(backend="gloo", timeout=timeout)
+    assert isinstance(control, dist.ProcessGroup), "every rank is in the control group"
+    return Group(place.rank, place.size, device, control, dist.distributed_c10d._get_default_store())

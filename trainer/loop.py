@@ -1,0 +1,178 @@
+"""All that happens in a step. After step k the state is a function of the first state and of the plan up to k alone.
+
+Ranks, restarts, clocks and operators decide when and where this runs; none of them reaches a weight.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from headrace.contract.digests import fed_next, seed_for
+from headrace.contract.settings import Settings
+from headrace.contract.training import StepReport
+from trainer.assemble import Work
+from trainer.batch import make_leaf
+from trainer.control import Control
+from trainer.fingerprint import digest
+from trainer.group import Group, Header, PeerLost
+from trainer.model import seed_everything, token_losses
+from trainer.optimizer import Update, apply_update, learning_rate
+from trainer.proof import Fetched, LeafFacts, check_fed, read_and_hash
+from trainer.reduce import REDUCTIONS
+from trainer.report import Reporter, Stopwatch
+from trainer.saver import Saver
+from trainer.shares import leaf_count, leaves_of
+from trainer.state import State
+
+
+@dataclass
+class Run:
+    """One rank's part in one attempt of a run. `clock` gives epoch seconds, and changes nothing but reports."""
+
+    settings: Settings
+    group: Group
+    saver: Saver
+    reporter: Reporter
+    control: Control
+    watch: Stopwatch
+    clock: Callable[[], float]
+
+
+def train(run: Run, state: State, steps: Iterable[Work | None]) -> None:
+    """Apply steps to `state`, in order, until `steps` ends or the run is told to stop; None means: nothing to do yet.
+
+    Every rank calls this with the same plan and its own blocks. Raises ContractError when ranks or data disagree,
+    PeerLost when a rank is gone; in both cases the weights are those of the last complete step.
+    """
+    settings, group, watch = run.settings.trainer, run.group, run.watch
+    width = sum(parameter.numel() for parameter in state.parameters) + 1
+    for work in steps:
+        faulthandler.dump_traceback_later(settings.watchdog_s, exit=True)
+        run.control.look()
+        if work is None:
+            if run.control.stop_idle:
+                break
+            rest(run, state)
+            continue
+        watch.lap("wait")
+        try:
+            asked = group.agree(header(run, work))
+        except PeerLost:
+            if not run.control.stop_idle:
+                raise
+            break  # the peer was told to stop before it had this step
+
+        leaves = leaf_count(work.step.block_count, settings.leaf_blocks)
+        mine = leaves_of(group.rank, group.size, leaves)
+        reduction = REDUCTIONS[settings.reduction](leaves, width, group.rank, group.size, group.device)
+        own: list[LeafFacts] = []
+        for leaf, fetched in zip(mine, by_leaf(work.blocks, settings.leaf_blocks), strict=False):  # see check_fed
+            gradients, fact = learn(run, state, work.step.step, leaf, fetched)
+            reduction.add(leaf, gradients)
+            own.append(fact)
+        watch.lap("compute")
+
+        facts = [fact for of_rank in group.gather(own) for fact in of_rank]
+        check_fed(work.step, facts)
+        total, loss = torch.split(reduction.finish(), [width - 1, 1])
+        watch.lap("reduce")
+
+        rate = learning_rate(settings, run.settings.nominal_tokens, state.tokens, work.step.tokens)
+        update = apply_update(state.optimizer, state.parameters, total, work.step.tokens, rate, settings.clip_norm)
+        digests = [block for fact in facts for block in fact.digests]
+        state.advance(work.step, fed_next(state.fed, work.step.seq, digests))
+        watch.lap("update")
+
+        run.reporter.step(report(run, state, work, facts, loss.item() / work.step.tokens, update))
+        watch.lap("report")
+        if asked.stop:
+            break
+        if asked.save or state.step % settings.checkpoint_steps == 0:
+            save(run, state)
+    else:
+        return
+    leave(run, state)
+
+
+def learn(run: Run, state: State, step: int, leaf: int, fetched: Sequence[Fetched]) -> tuple[torch.Tensor, LeafFacts]:
+    """One forward and one backward pass: the leaf's flat fp32 gradients with its summed loss behind them, and facts."""
+    blocks, digests = read_and_hash(fetched, run.saver.identity.tokenizer)
+    batch = make_leaf(blocks)
+    seed_everything(seed_for(run.settings.trainer.seed, step, leaf))
+    losses = token_losses(state.model, batch, getattr(torch, run.settings.trainer.dtype))
+    loss = losses.sum()
+    gradients = torch.autograd.grad(loss, state.parameters, allow_unused=True, materialize_grads=True)
+    flat = torch.cat([*(gradient.reshape(-1) for gradient in gradients), loss.detach().reshape(1)])
+
+    real = batch.source >= 0
+    source = batch.source[real]
+    tokens = np.bincount(source, minlength=len(batch.sources))
+    sums = np.bincount(source, losses.detach().double().cpu().numpy()[real], len(batch.sources))
+    sources = {name: (int(tokens[i]), float(sums[i])) for i, name in enumerate(batch.sources)}
+    return flat, LeafFacts(leaf, digests, int(tokens.sum()), min(one.published for one in fetched), sources)
+
+
+def by_leaf(blocks: Sequence[Fetched], leaf_blocks: int) -> list[Sequence[Fetched]]:
+    """A rank's blocks by leaf; its first one begins a leaf."""
+    return [blocks[start : start + leaf_blocks] for start in range(0, len(blocks), leaf_blocks)]
+
+
+def header(run: Run, work: Work) -> Header:
+    """What this rank says before a step."""
+    fingerprint = digest(run.saver.identity.fingerprint)
+    return Header(work.step.seq, work.digest, fingerprint, run.control.save, run.control.stop)
+
+
+def report(run: Run, state: State, work: Work, facts: Sequence[LeafFacts], loss: float, update: Update) -> StepReport:
+    """The record of an applied step. `seconds` of report and checkpoint are those since the report before."""
+    sources: dict[str, tuple[int, float]] = {}
+    for fact in facts:
+        for name, (tokens, summed) in fact.sources.items():
+            before = sources.get(name, (0, 0.0))
+            sources[name] = (before[0] + tokens, before[1] + summed)
+    now = run.clock()
+    return StepReport(
+        run=run.saver.identity.run,
+        attempt=run.saver.identity.attempt,
+        seq=work.step.seq,
+        step=work.step.step,
+        fed=state.fed.hex(),
+        loss=loss,
+        tokens=work.step.tokens,
+        tokens_total=state.tokens,
+        grad_norm=update.grad_norm,
+        learning_rate=update.learning_rate,
+        skipped=update.skipped,
+        seconds=run.watch.take(),
+        age_s=now - min(fact.published for fact in facts) / 1000,
+        sources=sources,
+        ranks=run.group.size,
+        time=int(now * 1000),
+    )
+
+
+def rest(run: Run, state: State) -> None:
+    """A turn without a step."""
+    if run.control.save:
+        save(run, state)
+    run.reporter.idle(state)
+
+
+def save(run: Run, state: State) -> None:
+    """Rank 0 writes a checkpoint, unless the last one is of this step, and announces it."""
+    run.control.saved()
+    if run.group.leads and (checkpoint := run.saver.save(state)) is not None:
+        run.reporter.saved(checkpoint)
+        run.reporter.flush()
+    run.watch.lap("checkpoint")
+
+
+def leave(run: Run, state: State) -> None:
+    """End this rank's part with nothing lost."""
+    run.control.leave()
+    save(run, state)

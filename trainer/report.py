@@ -1,0 +1,157 @@
+"""What a rank says of itself: metrics on every rank; `train.steps` and `train.checkpoints` from rank 0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from headrace.contract import metrics
+from headrace.contract.errors import DependencyError
+from headrace.contract.settings import Settings
+from headrace.contract.topics import CHECKPOINTS, STEPS
+from headrace.contract.training import CheckpointAnnouncement, IdleReport, StepReport
+from headrace.kafka import brokers_of, producer_config
+from headrace.observe import register
+from trainer.checkpoint import Checkpoint
+from trainer.saver import Identity
+from trainer.state import State
+
+IDLE_S = 10.0
+FLUSH_S = 10.0
+
+
+class Stopwatch:
+    """Seconds by part of a turn. `clock` is monotonic; a part that comes twice adds up."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.last = clock()
+        self.parts: dict[str, float] = {}
+
+    def lap(self, part: str) -> None:
+        """All time since the last lap was this part."""
+        now = self.clock()
+        self.parts[part] = self.parts.get(part, 0.0) + now - self.last
+        self.last = now
+
+    def take(self) -> dict[str, float]:
+        """The parts so far, and begin anew."""
+        parts, self.parts = self.parts, {}
+        return parts
+
+
+class Metrics:
+    """The vital numbers of one rank, by the names of `headrace.contract.metrics`. Make one a process."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        self.gauges = {
+            name: register(metric).labels(run)
+            for name, metric in (
+                ("step", metrics.TRAINER_STEP),
+                ("loss", metrics.TRAINER_LOSS),
+                ("grad_norm", metrics.TRAINER_NORM),
+                ("learning_rate", metrics.TRAINER_RATE),
+                ("age_s", metrics.TRAINER_AGE),
+            )
+        }
+        self.tokens = register(metrics.TRAINER_TOKENS).labels(run)
+        self.skipped = register(metrics.TRAINER_SKIPPED).labels(run)
+        self.seconds = register(metrics.TRAINER_SECONDS)
+        self.checkpoint = register(metrics.CHECKPOINT_TIME).labels(run)
+
+    def step(self, report: StepReport) -> None:
+        """One step was applied."""
+        for name, gauge in self.gauges.items():
+            gauge.set(getattr(report, name))
+        self.tokens.inc(report.tokens)
+        self.skipped.inc(report.skipped)
+        for part, seconds in report.seconds.items():
+            self.seconds.labels(self.run, part).inc(seconds)
+
+
+class Reporter:
+    """Publishes what one attempt does; on ranks other than 0 `producer` is None and only metrics change.
+
+    Reports are sent as the loop goes on and are certain only after `flush`; a checkpoint flushes them first, so that
+    what a checkpoint covers was reported. `clock` gives epoch seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        identity: Identity,
+        metrics: Metrics,
+        producer: Producer | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self.steps, self.checkpoints = settings.topic(STEPS), settings.topic(CHECKPOINTS)
+        self.identity = identity
+        self.metrics = metrics
+        self.producer = producer
+        self.clock = clock
+        self.idle_at = 0.0
+        self.lost: KafkaError | None = None
+
+    def step(self, report: StepReport) -> None:
+        """One step was applied."""
+        self.metrics.step(report)
+        self._send(self.steps, report.run, report.encode())
+        self.idle_at = self.clock() + IDLE_S
+
+    def idle(self, state: State) -> None:
+        """Nothing is to do: say so every IDLE_S seconds."""
+        if (now := self.clock()) < self.idle_at:
+            return
+        self.idle_at = now + IDLE_S
+        report = IdleReport(
+            run=self.identity.run,
+            attempt=self.identity.attempt,
+            seq=state.seq,
+            step=state.step,
+            fed=state.fed.hex(),
+            time=int(now * 1000),
+        )
+        self._send(self.steps, report.run, report.encode())
+
+    def saved(self, checkpoint: Checkpoint) -> None:
+        """A checkpoint is there (again)."""
+        manifest = checkpoint.manifest
+        self.metrics.checkpoint.set(manifest.time / 1000)
+        announcement = CheckpointAnnouncement(
+            run=manifest.run,
+            attempt=manifest.attempt,
+            seq=manifest.seq,
+            step=manifest.step,
+            path=str(checkpoint.path),
+            bytes=checkpoint.bytes,
+            time=manifest.time,
+        )
+        self._send(self.checkpoints, announcement.key, announcement.encode())
+
+    def flush(self) -> None:
+        """Block until the broker holds all reports; raises DependencyError if it does not after FLUSH_S."""
+        if self.producer is not None and self.producer.flush(FLUSH_S):
+            raise DependencyError(f"the broker did not take reports for {FLUSH_S:.0f} s: is it up?")
+        self._check()
+
+    def _send(self, topic: str, key: str, value: bytes) -> None:
+        if self.producer is None:
+            return
+        self.producer.produce(topic, value, key, on_delivery=self._delivered)
+        self.producer.poll(0)
+        self._check()
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        self.lost = self.lost or error
+
+    def _check(self) -> None:
+        if self.lost is not None:
+            raise DependencyError(f"a report was not delivered: {self.lost.str()}")
+
+
+def make_producer(settings: Settings, **more: Any) -> Producer:
+    """The producer of rank 0."""
+    return Producer(producer_config(brokers_of(settings), **more))

@@ -1,0 +1,118 @@
+"""How an attempt begins: rank 0 finds the newest checkpoint or makes the first, and every rank makes sure it fits."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from headrace.contract.digests import file_sha256
+from headrace.contract.errors import ContractError
+from headrace.contract.settings import Settings
+from trainer.checkpoint import Checkpoint, Checkpoints
+from trainer.fingerprint import fingerprint, fixed_settings
+from trainer.group import Group
+from trainer.model import check_fits, check_no_leak, new_model, vocabulary_size
+from trainer.saver import Identity, Saver
+from trainer.state import State
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+log = logging.getLogger("headrace")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the data of a run come from: the cluster's id and the ids of its pinned topics."""
+
+    cluster: str
+    topics: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What rank 0 decides for all: the attempt's name, its data, the checkpoint to go on from."""
+
+    name: str
+    source: Source
+    checkpoint: str
+
+
+def attempt_name(clock: Callable[[], float]) -> str:
+    """Unique, and sorting by the time at which attempts began."""
+    return f"{int(clock() * 1000):013d}-{secrets.token_hex(4)}"
+
+
+def begin(settings: Settings, checkpoints: Checkpoints, source: Source, clock: Callable[[], float]) -> Attempt:
+    """On rank 0: the newest checkpoint that holds; a run that has none gets its first weights, made on the CPU."""
+    name = attempt_name(clock)
+    found = checkpoints.newest()
+    if found is None:
+        vocabulary = vocabulary_size(settings.tokenizer_file)
+        model = new_model(settings.trainer.model, vocabulary, settings.trainer.seed)
+        check_model(settings, model)
+        identity = identify(settings, name, source, model, torch.device("cpu"))
+        found = Saver(checkpoints, identity, settings.tokenizer_file, clock).save(State.first(model, settings.trainer))
+        assert found is not None, "a new saver has saved nothing"
+        log.info("began a run", extra={"run": settings.trainer.run, "path": str(found.path)})
+    return Attempt(name, source, found.name)
+
+
+def resume(
+    settings: Settings, group: Group, checkpoints: Checkpoints, attempt: Attempt
+) -> tuple[Identity, Checkpoint, State]:
+    """On every rank: load what rank 0 decided, and check that it, this rank and all ranks fit each other.
+
+    Raises ContractError or SettingsError naming both sides. A changed fingerprint only warns, unless
+    trainer.require_bitwise.
+    """
+    checkpoint = checkpoints.read(attempt.checkpoint)
+    state = State.load(checkpoint.path, checkpoint.manifest, settings.trainer, group.device)
+    check_model(settings, state.model)
+    identity = identify(settings, attempt.name, attempt.source, state.model, group.device)
+    identity.check_continues(checkpoint.manifest, f"checkpoint {checkpoint.name} of run {identity.run}")
+    if (weights := state.weights_sha256()) != checkpoint.manifest.weights:
+        raise ContractError(f"weights of {checkpoint.path} are {weights}, manifest says {checkpoint.manifest.weights}")
+    _check_fingerprint(settings, identity, checkpoint, warn=group.leads)
+    for rank, other in enumerate(group.gather(identity)):
+        if other != identity:
+            raise ContractError(f"rank {rank} is {other}, rank {group.rank} is {identity}: all must be alike")
+    return identity, checkpoint, state
+
+
+def check_model(settings: Settings, model: PreTrainedModel) -> None:
+    """Whether a model can learn from these blocks; raises SettingsError."""
+    vocabulary = vocabulary_size(settings.tokenizer_file)
+    check_fits(model.config, settings.trainer.model, vocabulary, settings.tokenize.block_tokens)
+    check_no_leak(model)
+
+
+def identify(
+    settings: Settings, attempt: str, source: Source, model: PreTrainedModel, device: torch.device
+) -> Identity:
+    """Who this rank is; equal on all ranks of an attempt."""
+    return Identity(
+        run=settings.trainer.run,
+        attempt=attempt,
+        cluster=source.cluster,
+        topics=source.topics,
+        tokenizer=file_sha256(str(settings.tokenizer_file)),
+        fingerprint=fingerprint(model, settings, device),
+        settings=fixed_settings(settings),
+    )
+
+
+def _check_fingerprint(settings: Settings, identity: Identity, checkpoint: Checkpoint, warn: bool) -> None:
+    differences = "; ".join(identity.differences(checkpoint.manifest))
+    if differences and settings.trainer.require_bitwise:
+        raise ContractError(
+            f"{checkpoint.name} was trained elsewhere ({differences}), so equal bits are not given:"
+            " go back, or set trainer.require_bitwise=false"
+        )
+    if differences and warn:
+        log.warning("trained elsewhere before: equal bits are not promised", extra={"differences": differences})
