@@ -1,0 +1,131 @@
+"""The demo's documents on their way: published at a steady pace, watched until all of them are trained and saved."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from uuid import uuid4
+
+import orjson
+from confluent_kafka import Producer
+
+from headrace.cli.demo_report import Sample
+from headrace.cli.demo_view import View
+from headrace.cli.inputs import Format, Refused, read
+from headrace.cli.watch import Watch
+from headrace.client import Publisher
+from headrace.contract.documents import JSON, PLAIN
+from headrace.contract.errors import SettingsError
+from headrace.contract.settings import CONFIG_VARIABLE, Ports, Settings, load
+from headrace.contract.topics import CONTROL
+from headrace.contract.training import Command
+from headrace.kafka import QUIET, brokers_of, producer_config
+from headrace.local.corpora import Document, demo_documents
+from headrace.local.process import marked
+from headrace.local.stack import Stack
+
+MARKER = ".headrace-demo"
+POLL_S = 0.1
+STREAM_TIMEOUT_S = 900.0
+SAVE_TIMEOUT_S = 60.0
+
+Sendable = tuple[bytes, Mapping[str, str]]
+"""The value and the headers of a record of text.raw."""
+
+
+def fresh(data: Path) -> Path:
+    """An empty directory for a demo; what an earlier demo left there is deleted.
+
+    Raises SettingsError if another demo runs there, or if it holds what no demo has made.
+    """
+    data = data.expanduser().resolve()
+    if data.is_dir() and any(data.iterdir()):
+        if not (data / MARKER).exists():
+            raise SettingsError(f"{data} is not empty, and no demo made it: name another directory with --data")
+        if marked(data):
+            raise SettingsError(f"a demo runs in {data}: end it with `headrace down --set local.data_dir={data}`")
+        shutil.rmtree(data)
+    data.mkdir(parents=True, exist_ok=True)
+    (data / MARKER).touch()
+    return data
+
+
+def settings_of_demo(settings: Settings, data: Path) -> Settings:
+    """The user's settings, but everything in `data` and on free ports of this machine."""
+    alone = ["kafka.brokers=", "flink.rest=", "flink.state_dir=", "trainer.checkpoint_dir=", f"local.data_dir={data}"]
+    free = [f"local.ports.{name}=0" for name in Ports.model_fields]
+    environment = {CONFIG_VARIABLE: os.devnull, **settings.environment()}
+    return load(assignments=[*alone, *free], environment=environment).settings
+
+
+def texts(settings: Settings, file: Path | None, seed: int) -> list[Sendable]:
+    """The documents to publish: of a JSONL file, or of the demo's corpora, which are fetched on first use.
+
+    Raises SettingsError naming the first line of the file that is no document.
+    """
+    if file is None:
+        return [_sendable(document) for document in demo_documents(settings, seed)]
+    found: list[Sendable] = []
+    for item in read(str(file), Format.jsonl, settings.clean.max_document_bytes, stdin=BytesIO()):
+        if isinstance(item, Refused):
+            raise SettingsError(f"{item.place}: {item.reason}: {item.detail}")
+        found.append((item.value, item.headers))
+    return found
+
+
+def _sendable(document: Document) -> Sendable:
+    """A corpus' document as a publisher would send it: bytes that are not UTF-8 as they are, the rest as JSON."""
+    if document.raw is not None:
+        return document.raw, {"content-type": PLAIN, "source": document.source, "id": document.id}
+    fields = {name: value for name, value in vars(document).items() if value is not None}
+    return orjson.dumps(fields), {"content-type": JSON}
+
+
+class Stream:
+    """Publishes `documents` at `rate` a second and watches what becomes of them. `turn` is called again and again."""
+
+    def __init__(self, stack: Stack, documents: Sequence[Sendable], rate: float, view: View) -> None:
+        self.stack, self.documents, self.rate, self.view = stack, documents, rate, view
+        self.watch = Watch(stack.settings)
+        self.publisher = Publisher(stack.settings)
+        self.samples: list[Sample] = []
+        self.sent = 0
+        self.begun = time.monotonic()
+
+    def run(self) -> None:
+        """Block until all documents are trained; raises DependencyError when a part of the stack failed for good."""
+        with self.watch, self.publisher:
+            self.stack.wait_until(self.turn, STREAM_TIMEOUT_S, "all documents are trained")
+            self.publisher.flush()
+            save(self.stack.settings, self.stack.settings.trainer.run)
+            self.stack.wait_until(self.turn_saved, SAVE_TIMEOUT_S, "the last checkpoint is written")
+
+    def turn(self) -> bool:
+        """Publish what is due, look at what was done, show it. Returns whether all is trained."""
+        seconds = time.monotonic() - self.begun
+        due = int(seconds * self.rate) + 1
+        for value, headers in self.documents[self.sent : due]:
+            self.publisher.publish_raw(value, headers)
+        self.sent = min(due, len(self.documents))
+        self.watch.poll(POLL_S)
+        seen = self.watch.seen
+        self.samples.append(Sample.of(seen, seconds))
+        self.view.update(seen, {part.name: part.state == "running" for part in self.stack.state().parts}, seconds)
+        return seen.all_trained(len(self.documents))
+
+    def turn_saved(self) -> bool:
+        """Whether a checkpoint holds all of it."""
+        self.watch.poll(POLL_S)
+        return self.watch.seen.saved()
+
+
+def save(settings: Settings, run: str) -> None:
+    """Ask a run for a checkpoint now."""
+    command = Command(run=run, id=uuid4().hex, command="checkpoint", time=int(time.time() * 1000))
+    producer = Producer(producer_config(brokers_of(settings), **QUIET))
+    producer.produce(settings.topic(CONTROL), command.encode(), key=command.key)
+    producer.flush(10)
