@@ -237,12 +237,14 @@ class Cluster:
         """
         if start >= end:
             return
-        reader = Consumer({**consumer_config(self.brokers), "enable.partition.eof": True})
+        # Behind the last record there may be markers alone: only an end of partition says so, and it should come soon.
+        soon = {"enable.partition.eof": True, "fetch.wait.max.ms": 10}
+        reader = Consumer(consumer_config(self.brokers, **soon))
         try:
             reader.assign([TopicPartition(self.settings.topic(name), partition, start)])
             quiet_since = time.monotonic()
             while True:
-                for message in reader.consume(1000, timeout=1.0):
+                for message in reader.consume(1000, timeout=0.05):
                     quiet_since = time.monotonic()
                     error = message.error()
                     if error is not None and error.code() == KafkaError._PARTITION_EOF:
