@@ -6,7 +6,20 @@ import sys
 
 import typer
 
-from headrace.cli import publish, settings
+from headrace.cli import (
+    demo,
+    down,
+    jobs,
+    logs,
+    publish,
+    restart,
+    settings,
+    status,
+    tokenizer,
+    topics,
+    up,
+    verify,
+)
 from headrace.cli.options import err
 from headrace.contract.errors import HeadraceError
 
@@ -24,8 +37,18 @@ def headrace() -> None:
     """A live stream of text in, a language model that keeps learning from it out, proof included."""
 
 
+app.command()(demo.demo)
+app.command()(up.up)
+app.command()(down.down)
+app.command()(status.status)
+app.command()(logs.logs)
+app.command()(restart.restart)
+app.add_typer(jobs.app)
+app.add_typer(topics.app)
 app.command()(settings.settings)
 app.command()(publish.publish)
+app.add_typer(tokenizer.app)
+app.command()(verify.verify)
 
 
 def main() -> None:

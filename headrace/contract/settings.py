@@ -67,7 +67,7 @@ class Tokenizer(Group):
 class Tokenize(Group):
     """The tokenize job."""
 
-    block_tokens: int = Field(128, ge=8, description="most tokens in a block, the training sequence")
+    block_tokens: int = Field(128, ge=8, le=8192, description="most tokens in a block, the training sequence")
     window_s: int = Field(2, ge=1, le=60, description="length of the tumbling window that is packed as one")
     shards: int = Field(4, ge=1, description="groups that documents are dealt into; at least twice flink.parallelism")
 

@@ -1,0 +1,1 @@
+"""The clean job: text.raw to text.clean or text.rejected."""

@@ -1,0 +1,60 @@
+-- text.raw ─▶ clean ─┬─ accepted ─▶ seen before? ─┬─ no ──▶ text.clean
+--                    │                            └─ yes ─▶ text.rejected (duplicate)
+--                    └─ not accepted ───────────────────────▶ text.rejected
+
+CREATE TEMPORARY TABLE published (
+  `value` BYTES,
+  `partition` INT NOT NULL METADATA VIRTUAL,
+  `offset` BIGINT NOT NULL METADATA VIRTUAL,
+  `timestamp` TIMESTAMP_LTZ(3) NOT NULL METADATA VIRTUAL,
+  `headers` MAP<STRING, BYTES> NOT NULL METADATA VIRTUAL
+) WITH (
+  'connector' = 'kafka',
+  'topic' = '$raw',
+  'format' = 'raw',
+  'scan.startup.mode' = 'group-offsets',
+  'properties.bootstrap.servers' = '$brokers',
+  'properties.group.id' = '$group',
+  'properties.auto.offset.reset' = 'none',
+  'properties.isolation.level' = 'read_committed',
+  'properties.fetch.max.bytes' = '$fetch_bytes',
+  'properties.max.partition.fetch.bytes' = '$record_bytes'
+);
+
+CREATE TEMPORARY TABLE outcomes (
+  `value` BYTES,
+  `topic` STRING METADATA,
+  `headers` MAP<STRING, BYTES> METADATA,
+  `timestamp` TIMESTAMP_LTZ(3) METADATA
+) WITH (
+  'connector' = 'kafka',
+  'topic' = '$clean;$rejected',
+  'format' = 'raw',
+  'properties.bootstrap.servers' = '$brokers',
+  'properties.max.request.size' = '$record_bytes',
+  'properties.compression.type' = 'zstd',
+  'properties.transaction.timeout.ms' = '$transaction_timeout_ms',
+  'sink.delivery-guarantee' = 'exactly-once',
+  'sink.transactional-id-prefix' = '$group',
+  'sink.transaction-naming-strategy' = 'POOLING'
+);
+
+-- One row for every record. fingerprint: of an accepted text, else NULL. headers: why it is, or would be, rejected.
+CREATE TEMPORARY VIEW judged AS
+SELECT j.`value`, j.fingerprint, j.headers, p.`timestamp`
+FROM published AS p,
+  LATERAL TABLE(clean(p.`value`, p.headers, p.`partition`, p.`offset`, p.`timestamp`)) AS j(`value`, fingerprint, headers);
+
+-- Only accepted documents are remembered, and of them only the fingerprint and a count.
+CREATE TEMPORARY VIEW counted AS
+SELECT `value`, headers, `timestamp`, COUNT(*) OVER (
+    PARTITION BY fingerprint ORDER BY PROCTIME() ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS n
+FROM judged
+WHERE fingerprint IS NOT NULL;
+
+INSERT INTO outcomes
+SELECT `value`, '$rejected', headers, `timestamp` FROM judged WHERE fingerprint IS NULL
+UNION ALL
+SELECT `value`, '$clean', CAST(NULL AS MAP<STRING, BYTES>), `timestamp` FROM counted WHERE n = 1
+UNION ALL
+SELECT CAST(NULL AS BYTES), '$rejected', headers, `timestamp` FROM counted WHERE n > 1;

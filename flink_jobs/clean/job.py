@@ -1,0 +1,34 @@
+"""The clean job: `clean.sql` with its values filled in, and the one Python function it calls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pyflink.table import CompiledPlan, StreamTableEnvironment
+from pyflink.table.udf import udtf
+
+from flink_jobs.clean.udtf import RESULT, CleanFunction
+from flink_jobs.environment import statements
+from headrace.contract import topics
+from headrace.contract.settings import Settings
+from headrace.kafka import FETCH_BYTES, brokers_of
+
+
+def build(env: StreamTableEnvironment, settings: Settings) -> CompiledPlan:
+    """The job, ready to be executed; nothing outside `env` is touched."""
+    env.get_config().set("table.exec.state.ttl", f"{settings.clean.dedup_ttl_hours} h")
+    env.create_temporary_function("clean", udtf(CleanFunction(settings.clean), result_types=RESULT))
+    *definitions, insert = statements(
+        Path(__file__).with_name("clean.sql"),
+        brokers=brokers_of(settings),
+        group=settings.topic(topics.CLEAN_GROUP),
+        raw=settings.topic(topics.RAW),
+        clean=settings.topic(topics.CLEAN),
+        rejected=settings.topic(topics.REJECTED),
+        record_bytes=topics.RECORD_BYTES,
+        fetch_bytes=FETCH_BYTES,
+        transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
+    )
+    for definition in definitions:
+        env.execute_sql(definition)
+    return env.create_statement_set().add_insert_sql(insert).compile_plan()

@@ -1,0 +1,1 @@
+"""Pure functions on strings and arrays. Nothing here knows Flink, Kafka or a clock."""

@@ -1,0 +1,1 @@
+"""The tokenize job: text.clean to tokens.blocks and tokens.windows."""

@@ -1,0 +1,65 @@
+-- text.clean ─▶ tokenize ─┬─ tokens ─▶ window of a shard ─▶ pack ─┬─ blocks ─▶ tokens.blocks
+--                         │                                       └─ seal ───▶ tokens.windows
+--                         └─ no tokens, or not to be read ───────────────────▶ text.rejected
+
+CREATE TEMPORARY TABLE accepted (
+  `value` BYTES,
+  `partition` INT NOT NULL METADATA VIRTUAL,
+  `offset` BIGINT NOT NULL METADATA VIRTUAL,
+  `timestamp` TIMESTAMP_LTZ(3) NOT NULL METADATA VIRTUAL
+) WITH (
+  'connector' = 'kafka',
+  'topic' = '$clean',
+  'format' = 'raw',
+  'scan.startup.mode' = 'group-offsets',
+  'properties.bootstrap.servers' = '$brokers',
+  'properties.group.id' = '$group',
+  'properties.auto.offset.reset' = 'none',
+  'properties.isolation.level' = 'read_committed',
+  'properties.fetch.max.bytes' = '$fetch_bytes',
+  'properties.max.partition.fetch.bytes' = '$record_bytes'
+);
+
+CREATE TEMPORARY TABLE outcomes (
+  `key` BYTES,
+  `value` BYTES,
+  `topic` STRING METADATA,
+  `headers` MAP<STRING, BYTES> METADATA,
+  `timestamp` TIMESTAMP_LTZ(3) METADATA
+) WITH (
+  'connector' = 'kafka',
+  'topic' = '$blocks;$windows;$rejected',
+  'key.format' = 'raw',
+  'key.fields' = 'key',
+  'value.format' = 'raw',
+  'value.fields-include' = 'EXCEPT_KEY',
+  'properties.bootstrap.servers' = '$brokers',
+  'properties.max.request.size' = '$record_bytes',
+  'properties.compression.type' = 'zstd',
+  'properties.transaction.timeout.ms' = '$transaction_timeout_ms',
+  'sink.delivery-guarantee' = 'exactly-once',
+  'sink.transactional-id-prefix' = '$group',
+  'sink.transaction-naming-strategy' = 'POOLING'
+);
+
+-- One row for every record. document: coordinates and token bytes, no text; NULL where headers say why not.
+CREATE TEMPORARY VIEW encoded AS
+SELECT e.shard, e.document, e.headers, a.`value`, a.`timestamp`
+FROM accepted AS a,
+  LATERAL TABLE(tokenize(a.`value`, a.`partition`, a.`offset`, a.`timestamp`)) AS e(shard, document, headers);
+
+-- Processing time: no document is ever late, and a stream that falls silent still drains.
+CREATE TEMPORARY VIEW timed AS
+SELECT shard, document, PROCTIME() AS seen FROM encoded WHERE shard IS NOT NULL;
+
+CREATE TEMPORARY VIEW gathered AS
+SELECT shard, window_start, window_end, ARRAY_AGG(document) AS documents
+FROM TABLE(TUMBLE(TABLE timed, DESCRIPTOR(seen), INTERVAL '$window_s' SECOND))
+GROUP BY shard, window_start, window_end;
+
+INSERT INTO outcomes
+SELECT p.`key`, p.`value`, '$prefix' || p.topic, CAST(NULL AS MAP<STRING, BYTES>), TO_TIMESTAMP_LTZ(p.published, 3)
+FROM gathered AS g,
+  LATERAL TABLE(pack(g.shard, g.window_start, g.window_end, g.documents)) AS p(topic, `key`, `value`, published)
+UNION ALL
+SELECT CAST(NULL AS BYTES), `value`, '$rejected', headers, `timestamp` FROM encoded WHERE shard IS NULL;

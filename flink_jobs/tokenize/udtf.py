@@ -1,0 +1,105 @@
+"""`tokenize`: a record of `text.clean` in, one row out. `pack`: a window of one shard in, its blocks and seal out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pyflink.table import DataTypes, FunctionContext, TableFunction
+
+from flink_jobs.text.pack import Encoded, Window, pack
+from flink_jobs.text.tokens import Encoder
+from headrace.contract.blocks import Seal
+from headrace.contract.digests import block_digest, run_digest, shard_of
+from headrace.contract.documents import CleanDocument, RejectedHeaders
+from headrace.contract.errors import ContractError, Coordinate, RecordError, Rejected
+from headrace.contract.topics import BLOCKS, CLEAN, WINDOWS
+
+HEADERS = DataTypes.MAP(DataTypes.STRING(), DataTypes.BYTES())
+ENCODED = [DataTypes.INT(), DataTypes.BYTES(), HEADERS]
+PACKED = [DataTypes.STRING(), DataTypes.BYTES(), DataTypes.BYTES(), DataTypes.BIGINT()]
+
+EncodedRow = tuple[int | None, bytes | None, dict[str, bytes] | None]
+"""shard and document of a record that could be encoded; else both NULL, and the headers of its reject."""
+
+PackedRow = tuple[str, bytes | None, bytes, int]
+"""topic, key, value, Kafka timestamp in epoch milliseconds."""
+
+UNKNOWN = (-1, -1)
+"""Raw coordinate of a record of `text.clean` that does not say it; its own stands in the detail."""
+
+
+class TokenizeFunction(TableFunction):  # type: ignore[misc]
+    """`eval(value, partition, offset, timestamp)` of a record of `text.clean`."""
+
+    def __init__(self, tokenizer: Path, digest: str, shards: int) -> None:
+        self.tokenizer = tokenizer
+        self.digest = digest
+        self.shards = shards
+
+    def open(self, function_context: FunctionContext) -> None:
+        self.encoder = load(self.tokenizer, self.digest)
+
+    def eval(self, value: bytes | None, partition: int, offset: int, timestamp: datetime) -> Iterator[EncodedRow]:
+        yield self._encode(value, Coordinate(CLEAN, partition, offset), milliseconds(timestamp))
+
+    def _encode(self, value: bytes | None, at: Coordinate, published: int) -> EncodedRow:
+        raw = UNKNOWN
+        try:
+            document = CleanDocument.decode(value, at)
+            raw = document.raw
+            tokens = self.encoder.encode(document.text)
+            encoded = Encoded((at.partition, at.offset), raw, published, document.source, tokens)
+            return shard_of(*raw, self.shards), encoded.to_bytes(), None
+        except Rejected as no:
+            return None, None, RejectedHeaders(no.reason, "tokenize", no.detail, raw).encode()
+        except RecordError as error:
+            return None, None, RejectedHeaders("bad_record", "tokenize", str(error)[:200], raw).encode()
+        # The outermost guard: a defect of ours costs one document and is seen in text.rejected; it stops no stream.
+        except Exception as defect:
+            return None, None, RejectedHeaders("internal_error", "tokenize", type(defect).__name__, raw).encode()
+
+
+class PackFunction(TableFunction):  # type: ignore[misc]
+    """`eval(shard, start, end, documents)` of one window of one shard.
+
+    No guard here: what comes in is our own, and a window left out would be documents lost. A defect stops the job.
+    """
+
+    def __init__(self, digest: str, begin: int, block_tokens: int) -> None:
+        self.digest = digest
+        self.begin = begin
+        self.block_tokens = block_tokens
+
+    def eval(self, shard: int, start: datetime, end: datetime, documents: Sequence[bytes]) -> Iterator[PackedRow]:
+        window = Window(milliseconds(start), shard, self.digest, self.begin)
+        inside = [Encoded.from_bytes(document) for document in documents]
+        digests = []
+        for block, published in pack(inside, window, self.block_tokens):
+            value = block.encode()
+            digests.append(block_digest(value))
+            yield BLOCKS, str(shard).encode(), value, published
+        seal = Seal(
+            start=window.start,
+            end=milliseconds(end),
+            shard=shard,
+            documents=len(inside),
+            tokens=sum(len(document.tokens) for document in inside),
+            blocks=len(digests),
+            digest=run_digest(digests).hex(),
+        )
+        yield WINDOWS, None, seal.encode(), min(document.published for document in inside)
+
+
+def load(path: Path, digest: str) -> Encoder:
+    """The encoder; raises ContractError when the file here is not the one that the job was submitted with."""
+    encoder = Encoder.load(path)
+    if encoder.digest != digest:
+        raise ContractError(f"tokenizer {path} has sha256 {encoder.digest}, the job was submitted with {digest}")
+    return encoder
+
+
+def milliseconds(moment: datetime) -> int:
+    """Epoch milliseconds; a time without zone is in UTC, the jobs' zone."""
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

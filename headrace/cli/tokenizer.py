@@ -1,0 +1,134 @@
+"""`headrace tokenizer train | inspect`: make a tokenizer, or look at the one in use."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+
+from headrace.cli.inputs import Format, Refused, files_of, read
+from headrace.cli.options import err, out, with_settings
+from headrace.contract.digests import file_sha256
+from headrace.contract.documents import decode_raw
+from headrace.contract.errors import SettingsError
+from headrace.contract.settings import Settings
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+END_OF_TEXT = "<|endoftext|>"
+SMALLEST = 257
+"""Every byte, and end-of-text: no text is out of vocabulary."""
+
+app = typer.Typer(name="tokenizer", no_args_is_help=True, help="Make a tokenizer, or look at the one in use.")
+Texts = Annotated[list[str], typer.Argument(metavar="PATH", help="Files or directories: .jsonl with text, or plain.")]
+
+
+@app.command()
+@with_settings
+def train(
+    settings: Settings,
+    paths: Texts,
+    folder: Annotated[Path, typer.Option("-o", "--output", help="Directory for tokenizer.json.")],
+    vocabulary: Annotated[
+        int, typer.Option(min=SMALLEST, help="Tokens, the 256 bytes and end-of-text included.")
+    ] = 2048,
+    longest: Annotated[int, typer.Option(min=0, help="Leave out longer documents (characters); 0: none.")] = 0,
+) -> None:
+    """Train a byte-level BPE on text of yours.
+
+    Its only special token is <|endoftext|>, which begins and ends texts. The same files in the same order give the
+    same tokenizer, bit for bit.
+
+    [dim]headrace tokenizer train --vocabulary 8192 -o my-tokenizer chat.jsonl mails/[/]
+    """
+    files = files_of(paths)
+    texts = (text for text in _texts(files, settings.clean.max_document_bytes) if not longest or len(text) <= longest)
+    tokenizer = _train(texts, vocabulary)
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / ".tokenizer.json"
+    tokenizer.save(str(unfinished), pretty=True)
+    unfinished.replace(folder / "tokenizer.json")
+    _show(_described(folder / "tokenizer.json", tokenizer), json=False)
+
+
+@app.command()
+@with_settings
+def inspect(
+    settings: Settings,
+    paths: Annotated[list[str] | None, typer.Argument(metavar="PATH", help="Text to measure it on.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the tokenizer in use: size, hash, special tokens, and how many tokens a word of your text takes."""
+    from tokenizers import Tokenizer
+
+    file = settings.tokenizer_file
+    if not file.exists():
+        raise SettingsError(f"tokenizer {file} does not exist: set tokenizer.path to a tokenizer.json")
+    tokenizer = Tokenizer.from_file(str(file))
+    said = _described(file, tokenizer)
+    if paths:
+        said |= _measured(tokenizer, _texts(files_of(paths), settings.clean.max_document_bytes))
+    _show(said, json)
+
+
+def _texts(files: Sequence[str], limit: int) -> Iterator[str]:
+    """The text of every document that can be read; the others are counted and said at the end."""
+    left_out: Counter[str] = Counter()
+    for found in (found for file in files for found in read(file, Format.auto, limit, sys.stdin.buffer)):
+        if isinstance(found, Refused):
+            left_out[found.reason] += 1
+            continue
+        headers: dict[str, bytes | None] = {name: value.encode() for name, value in found.headers.items()}
+        yield decode_raw(found.value, headers, limit).text
+    for reason, count in left_out.most_common():
+        err.print(f"left out {count:,} documents: {reason}", highlight=False)
+
+
+def _train(texts: Iterator[str], vocabulary: int) -> Tokenizer:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=err.is_terminal,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    if (made := tokenizer.get_vocab_size()) < vocabulary:
+        raise SettingsError(f"the text gives only {made} tokens, not {vocabulary}: give more text, or ask for fewer")
+    return tokenizer
+
+
+def _described(file: Path, tokenizer: Tokenizer) -> dict[str, Any]:
+    added = tokenizer.get_added_tokens_decoder()
+    return {
+        "file": str(file),
+        "sha256": file_sha256(str(file)),
+        "vocabulary": tokenizer.get_vocab_size(),
+        "special": {token.content: number for number, token in sorted(added.items()) if token.special},
+    }
+
+
+def _measured(tokenizer: Tokenizer, texts: Iterator[str]) -> dict[str, Any]:
+    counts: Counter[str] = Counter()
+    for text in texts:
+        tokens = len(tokenizer.encode(text, add_special_tokens=False).ids)
+        counts.update(documents=1, words=len(text.split()), tokens=tokens, characters=len(text))
+    return {**counts, "tokens_per_word": round(counts["tokens"] / max(1, counts["words"]), 3)}
+
+
+def _show(said: dict[str, Any], json: bool) -> None:
+    if json:
+        typer.echo(orjson.dumps(said).decode())
+        return
+    for name, value in said.items():
+        out.print(f"[bold]{name.replace('_', ' ')}[/]  {value}", highlight=False, soft_wrap=True)
