@@ -3,11 +3,13 @@
     World.whole()           # all of it: publish, clean, pack, seal, plan_steps, train
     World.until_clean()     # published and cleaned; go on with pack() and finish()
 
-A list of a partition is its log: the index is the offset, None is a marker or a record of an aborted transaction.
+A list of a partition is its log: the index is the offset, None is a marker or a record of an aborted transaction. As
+on a broker, one None ends a transaction, and two more are an aborted one of one record, so `transactions` can write it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -98,6 +100,7 @@ class World:
     """Two partitions a log. `passed` is what the jobs have committed; None: all that there is."""
 
     documents: int = 84
+    tokenizer: str = TOKENIZER
     raw: dict[int, Log] = field(default_factory=lambda: {0: [], 1: []})
     clean_log: dict[int, Log] = field(default_factory=lambda: {0: [], 1: []})
     rejected: dict[int, Log] = field(default_factory=lambda: {0: [], 1: []})
@@ -126,7 +129,9 @@ class World:
         """Documents to both partitions in turn, now and then a marker."""
         for number in range(self.documents):
             log = self.raw[number % 2]
-            log += [None] * (number % 20 == 7) + [f"document {number}".encode()]
+            log.append(f"document {number}".encode())
+            if number % 20 == 7:
+                mark(log, aborted=number > 30)
 
     def published(self) -> list[Raw]:
         """Raw coordinates, oldest first."""
@@ -142,7 +147,7 @@ class World:
                 self.clean_log[raw[1] % 2].append(accepted(raw))
             if number % 10 == 9:
                 for log in (*self.clean_log.values(), *self.rejected.values()):
-                    log.append(None)
+                    mark(log, aborted=number == 39)
 
     def accepted(self) -> list[Raw]:
         """Raw coordinates of accepted documents, each partition of text.clean in its order."""
@@ -169,9 +174,12 @@ class World:
                 elif raw not in leave_out:
                     shards[shard_of(*raw, SHARDS)].append(raw)
             for shard, documents in shards.items():
-                self.blocks[shard % 2] += map(Packed.of, cut_into_blocks(documents, window, shard, keep or all_of))
+                self.blocks[shard % 2] += [
+                    Packed.of(dataclasses.replace(block, tokenizer=self.tokenizer))
+                    for block in cut_into_blocks(documents, window, shard, keep or all_of)
+                ]
             for log in self.blocks.values():
-                log.append(None)
+                mark(log, aborted=first == 24)
 
     def seal(self) -> None:
         """One seal for each window of each shard that has blocks; a window that comes again has another."""
@@ -186,7 +194,7 @@ class World:
     def plan_steps(self, step_blocks: int = 5) -> None:
         """Plan all blocks, as they would come from both partitions in turn."""
         planner = Planner(step_blocks, 2.0, Tail())
-        self.plan = [Origin(cluster="c", topics=TOPIC_IDS, tokenizer=TOKENIZER, time=0), None]
+        self.plan = [Origin(cluster="c", topics=TOPIC_IDS, tokenizer=self.tokenizer, time=0), None]
         places = [(at, part) for part, log in self.blocks.items() for at, packed in enumerate(log) if packed]
         for number, (at, part) in enumerate(sorted(places), 1):
             block, value = self.blocks[part][at]
@@ -261,6 +269,28 @@ class World:
 
     def verify(self) -> Verdict:
         return verify(self.logs(), self.manifests, RUN, Settings(), Findings())
+
+
+def mark(log: Log, aborted: bool = False) -> None:
+    """End the transaction that wrote the log's last record; perhaps one that is aborted follows."""
+    if log and log[-1] is not None:
+        log += [None] * (3 if aborted else 1)
+
+
+def transactions(log: Log) -> Iterator[Log]:
+    """The records of each committed transaction that makes this log; an empty one stands for an aborted one."""
+    records: Log = []
+    nothing = 0
+    for content in [*log, None]:
+        if content is not None:
+            records.append(content)
+        elif records:
+            yield records
+            records, nothing = [], 0
+        else:
+            nothing += 1
+            if nothing % 2 == 0:
+                yield []
 
 
 def encoded(log: Log) -> Iterator[Record]:
