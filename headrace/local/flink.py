@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -38,31 +35,29 @@ class Flink:
 
 def flink(settings: Settings) -> Flink:
     """The cluster of a stack whose ports are chosen; writes its configuration. Needs the jars in the cache."""
+    _conf(settings)
+    _lib(settings)
+    ports = settings.local.ports
+    own = environment(settings)
+    return Flink(
+        _part(JOBMANAGER, own, ports.jobmanager_metrics),
+        _part(TASKMANAGER, {**settings.environment(), **own}, ports.taskmanager_metrics),
+        own,
+    )
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What the cluster's processes and whoever submits a job to it have in their environment."""
     run = settings.data_dir / "run"
-    environment = {
+    return {
         "JAVA_HOME": str(java_home()),
         "FLINK_HOME": str(HOME),  # without it PyFlink overwrites FLINK_LIB_DIR
-        "FLINK_CONF_DIR": str(_conf(settings, run / "flink-conf")),
-        "FLINK_LIB_DIR": str(_lib(settings, run / "flink-lib")),
+        "FLINK_CONF_DIR": str(run / "flink-conf"),
+        "FLINK_LIB_DIR": str(run / "flink-lib"),
         "FLINK_LOG_DIR": str(settings.data_dir / "logs"),
         "FLINK_PID_DIR": str(run),
         "PYTHONPATH": str(ROOT),
     }
-    ports = settings.local.ports
-    return Flink(
-        _part(JOBMANAGER, environment, ports.jobmanager_metrics),
-        _part(TASKMANAGER, {**settings.environment(), **environment}, ports.taskmanager_metrics),
-        environment,
-    )
-
-
-def slots(rest: str) -> int:
-    """Slots that TaskManagers offer now; -1 while no JobManager answers at `rest`. Blocks a second at most."""
-    try:
-        with urllib.request.urlopen(f"{rest}/overview", timeout=1) as answer:
-            return int(json.load(answer)["slots-total"])
-    except (urllib.error.URLError, OSError, ValueError):
-        return -1
 
 
 def wanted_slots(settings: Settings) -> int:
@@ -76,7 +71,8 @@ def _part(name: str, environment: dict[str, str], metrics_port: int) -> Part:
     return Part(name, command, {**environment, "JVM_ARGS": f"-Dheadrace.part={name}"})
 
 
-def _conf(settings: Settings, folder: Path) -> Path:
+def _conf(settings: Settings) -> None:
+    folder = settings.data_dir / "run" / "flink-conf"
     tmp = settings.data_dir / "run" / "flink-tmp"
     for path in (folder, tmp):
         shutil.rmtree(path, ignore_errors=True)
@@ -97,14 +93,13 @@ def _conf(settings: Settings, folder: Path) -> Path:
     (folder / "config.yaml").write_text(template.substitute(values))
     for name in ("log4j-console.properties", "log4j-cli.properties"):
         shutil.copy(DEPLOY / name, folder)
-    return folder
 
 
-def _lib(settings: Settings, folder: Path) -> Path:
+def _lib(settings: Settings) -> None:
     """Links to the wheel's own jars, its Python operators and the Kafka connector."""
+    folder = settings.data_dir / "run" / "flink-lib"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     operators = sorted((HOME / "opt").glob("flink-python-*.jar"))
     for jar in [*(HOME / "lib").glob("*.jar"), *operators, *jars.paths("flink", settings.cache_dir)]:
         (folder / jar.name).symlink_to(jar)
-    return folder

@@ -18,7 +18,7 @@ from headrace.kafka import Cluster
 from headrace.local import jars, ports, process
 from headrace.local.broker import broker as broker_part
 from headrace.local.flink import flink as flink_parts
-from headrace.local.flink import slots, wanted_slots
+from headrace.local.parts import TASKMANAGER, ready
 
 
 def with_values(settings: Settings, *assignments: str) -> Settings:
@@ -72,7 +72,7 @@ def flink(broker: Settings) -> Iterator[dict[str, str]]:
     running = [process.start(part, broker.data_dir) for part in (cluster.jobmanager, cluster.taskmanager)]
     try:
         deadline = time.monotonic() + 90
-        while slots(broker.flink.rest) < wanted_slots(broker):
+        while not ready(TASKMANAGER, broker):
             assert time.monotonic() < deadline, "no slots"
             time.sleep(0.2)
         yield cluster.environment

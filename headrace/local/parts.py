@@ -1,0 +1,118 @@
+"""The parts of a stack: what each one runs, what it waits for, when it counts as running."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+from headrace import jobs
+from headrace.contract.errors import ContractError, DependencyError
+from headrace.contract.settings import Settings
+from headrace.flink import FlinkRest, rest_of
+from headrace.kafka import Cluster
+from headrace.local.broker import broker
+from headrace.local.flink import flink, wanted_slots
+from headrace.local.ports import HOST
+from headrace.local.process import Part
+from headrace.local.state import NO_FILE
+
+BROKER, JOBMANAGER, TASKMANAGER, JOBS, PLANNER, TRAINER = ALL = (
+    "broker",
+    "jobmanager",
+    "taskmanager",
+    "jobs",
+    "planner",
+    "trainer",
+)
+NEEDS = {JOBS: (BROKER, JOBMANAGER), PLANNER: (BROKER,), TRAINER: (BROKER,)}
+"""What must run before a part is started; the others are started at once."""
+OURS = (JOBS, PLANNER, TRAINER)
+"""Programs of ours, whose exit codes speak."""
+
+
+def build(settings: Settings, names: tuple[str, ...]) -> dict[str, Part]:
+    """The named parts of a stack whose ports are chosen; writes the configuration files of broker and Flink."""
+    python = sys.executable
+    own = {**settings.environment(), **NO_FILE}
+    parts = {
+        PLANNER: Part(PLANNER, (python, "-m", "services.planner"), own),
+        TRAINER: trainer(settings),
+    }
+    if BROKER in names:
+        parts[BROKER] = broker(settings)
+    if not {JOBMANAGER, TASKMANAGER, JOBS}.isdisjoint(names):
+        cluster = flink(settings)
+        ensure = (python, "-m", "headrace.cli.main", "jobs", "ensure", "--watch")
+        parts |= {
+            JOBMANAGER: cluster.jobmanager,
+            TASKMANAGER: cluster.taskmanager,
+            JOBS: Part(JOBS, ensure, {**own, **cluster.environment}),
+        }
+    return {name: parts[name] for name in names}
+
+
+def trainer(settings: Settings) -> Part:
+    """The trainer with the settings' number of ranks."""
+    return Part(TRAINER, (sys.executable, "-m", "trainer.fleet"), {**settings.environment(), **NO_FILE})
+
+
+def ready(name: str, settings: Settings) -> bool:
+    """Whether a started part does its work by now; blocks a few seconds at most.
+
+    Raises ContractError when the broker's topics are not as declared and cannot be made so.
+    """
+    ports = settings.local.ports
+    try:
+        match name:
+            case "broker":
+                return open_port(ports.broker) and _topics(settings)
+            case "jobmanager":
+                return FlinkRest(rest_of(settings), 1.0).slots() >= 0
+            case "taskmanager":
+                return FlinkRest(rest_of(settings), 1.0).slots() >= wanted_slots(settings)
+            case "jobs":
+                return jobs_run(settings)
+            case "planner":
+                return open_port(ports.planner_metrics)
+            case "trainer":
+                return all(open_port(ports.trainer_metrics + rank) for rank in range(settings.trainer.ranks))
+    except DependencyError:
+        return False
+    raise ValueError(name)
+
+
+def url(name: str, settings: Settings) -> str:
+    """Where a person looks at it."""
+    ports = settings.local.ports
+    return {
+        BROKER: f"{HOST}:{ports.broker}",
+        JOBMANAGER: f"http://{HOST}:{ports.flink}",
+        TASKMANAGER: f"http://{HOST}:{ports.taskmanager_metrics}/metrics",
+        PLANNER: f"http://{HOST}:{ports.planner_metrics}/metrics",
+        TRAINER: f"http://{HOST}:{ports.trainer_metrics}/metrics",
+    }.get(name, "")
+
+
+def jobs_run(settings: Settings) -> bool:
+    """Whether every task of both jobs runs."""
+    listed = FlinkRest(rest_of(settings), 1.0).jobs()
+    found = [jobs.active(settings, job, listed) for job in jobs.JOBS]
+    return all(job is not None and job.tasks_running for job in found)
+
+
+def open_port(port: int) -> bool:
+    """Whether somebody listens."""
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _topics(settings: Settings) -> bool:
+    cluster = Cluster(settings, timeout_s=5)
+    cluster.wait(1)
+    cluster.create()
+    if wrong := cluster.check():
+        raise ContractError(f"topics are not as declared: {'; '.join(wrong)}")
+    return True

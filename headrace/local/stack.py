@@ -1,0 +1,248 @@
+"""Starting and ending a whole stack: what `headrace up` and `down` do, and a context manager for the demo and tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+from headrace.contract.errors import ContractError, DependencyError, HeadraceError, SettingsError
+from headrace.contract.settings import PREFIX, ROOT, Settings
+from headrace.local import parts, ports, process, state
+from headrace.local.state import NO_FILE, PartState, State
+
+POLL_S = 0.3
+DOWN_S = 240.0
+"""Longer than all grace periods of the supervisor together."""
+
+
+def settle(settings: Settings) -> Settings:
+    """The settings with everything decided: free ports chosen, folders absolute, addresses of broker and Flink.
+
+    Raises SettingsError when the settings name another broker or Flink, DependencyError when a port is taken.
+    """
+    for key, value in (("kafka.brokers", settings.kafka.brokers), ("flink.rest", settings.flink.rest)):
+        if value:
+            raise SettingsError(f"{key} is {value}, but a local stack runs its own: leave it out")
+    chosen = ports.choose(settings)
+    model = settings.trainer.model
+    return settings.model_copy(
+        update={
+            "kafka": settings.kafka.model_copy(update={"brokers": f"{ports.HOST}:{chosen.broker}"}),
+            "flink": settings.flink.model_copy(
+                update={"rest": f"http://{ports.HOST}:{chosen.flink}", "state_dir": str(settings.flink_state_dir)}
+            ),
+            "trainer": settings.trainer.model_copy(
+                update={
+                    "checkpoint_dir": str(settings.checkpoint_dir),
+                    "model": model if model in ("small", "tiny") else str(Path(model).expanduser().resolve()),
+                }
+            ),
+            "tokenizer": settings.tokenizer.model_copy(update={"path": str(settings.tokenizer_file.resolve())}),
+            "local": settings.local.model_copy(
+                update={"data_dir": str(settings.data_dir), "cache_dir": str(settings.cache_dir), "ports": chosen}
+            ),
+        }
+    )
+
+
+def launch(
+    settings: Settings, names: tuple[str, ...] = parts.ALL, owner: psutil.Process | None = None
+) -> tuple[Settings, subprocess.Popen[bytes]]:
+    """Start a supervisor in a session of its own and return at once; the settings are the settled ones.
+
+    The jars must be in the cache. What a killed supervisor left behind is ended first. Raises DependencyError when a
+    stack runs in this data directory already.
+    """
+    data_dir = settings.data_dir
+    lock = _take_lock(settings)
+    try:
+        process.end(process.marked(data_dir), grace_s=5)
+        (state.run_dir(data_dir) / "state.json").unlink(missing_ok=True)
+        settled = settle(settings)
+        command = [sys.executable, "-m", "headrace.local.supervisor", "--parts", ",".join(names)]
+        if owner is not None:
+            command += ["--owner", f"{owner.pid}:{owner.create_time()!r}"]
+        mine = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, process.MARK))}
+        log = process.open_log(data_dir, "supervisor")
+        try:
+            supervisor = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**mine, **settled.environment(), **NO_FILE},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=(lock,),
+            )
+        finally:
+            os.close(log)
+    finally:
+        os.close(lock)
+    return settled, supervisor
+
+
+def _take_lock(settings: Settings) -> int:
+    for _ in range(20):  # a command that asks whether a stack runs holds the lock for a moment
+        if (lock := state.try_lock(settings.data_dir)) is not None:
+            return lock
+        time.sleep(0.02)
+    raise DependencyError(f"a stack runs or starts in {settings.data_dir} already: `headrace status`, `headrace down`")
+
+
+def starting(settings: Settings, timeout_s: float) -> Iterator[State]:
+    """The state every moment until all parts run. `settings` as `launch` settled them.
+
+    Raises ContractError or DependencyError with the last lines of a part that failed for good, or of the one that is
+    missing when the time is over.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        now = state.running(settings.data_dir)
+        if now is not None:
+            yield now
+            check(now)
+            if now.phase == "running":
+                return
+        elif (last := state.read(settings.data_dir)) is not None and last.phase == "down":
+            raise DependencyError(f"the stack has ended again: see {process.log_path(settings.data_dir, 'supervisor')}")
+        if time.monotonic() > deadline:
+            missing = [part for part in now.parts if part.state != "running"] if now else []
+            raise DependencyError(f"not running after {timeout_s:.0f} s: {'; '.join(map(describe, missing))}")
+        time.sleep(POLL_S)
+
+
+def check(now: State) -> None:
+    """Raise what a part that failed for good stands for."""
+    for part in now.failed:
+        kind = {2: SettingsError, 4: ContractError}.get(part.exit_code or 0, DependencyError)
+        raise kind(describe(part))
+
+
+def describe(part: PartState) -> str:
+    """One part in words, with its last lines if it ended badly."""
+    code = f" with exit code {part.exit_code}" if part.exit_code is not None else ""
+    said = "".join(f"\n  {line}" for line in part.error)
+    return f"{part.name} {part.state}{code}{said}"
+
+
+def stopping(settings: Settings) -> Iterator[State]:
+    """Tell the stack in this data directory to end, and show its state until it has; nothing at all if none runs.
+
+    Raises HeadraceError when it does not end within DOWN_S.
+    """
+    if (now := state.running(settings.data_dir)) is None:
+        return
+    os.kill(now.pid, signal.SIGTERM)
+    deadline = time.monotonic() + DOWN_S
+    while (now := state.running(settings.data_dir)) is not None:
+        yield now
+        if time.monotonic() > deadline:
+            raise HeadraceError(f"supervisor {now.pid} has not ended after {DOWN_S:.0f} s: see logs/supervisor.log")
+        time.sleep(POLL_S)
+
+
+def clear(settings: Settings) -> int:
+    """End what a killed supervisor has left behind in this data directory; how many processes that were."""
+    left = process.marked(settings.data_dir)
+    process.end(left, grace_s=5)
+    return len(left)
+
+
+class Stack:
+    """A stack that lives as long as a `with` block; made in the main thread. See the module's other functions.
+
+    However the block ends, nothing is left: jobs stop with a savepoint, the trainer saves. If this process is killed
+    the supervisor notices and does the same. Children never see this terminal's Ctrl-C.
+    """
+
+    def __init__(self, settings: Settings, parts: tuple[str, ...] = parts.ALL) -> None:
+        self.given = settings
+        self.names = parts
+        self.kept = False
+
+    def __enter__(self) -> Stack:
+        self.settings, self.supervisor = launch(self.given, self.names, psutil.Process())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.kept:
+            return
+        try:
+            self._end()
+        except KeyboardInterrupt:  # a second Ctrl-C: no savepoints, but nothing stays either
+            self.supervisor.kill()
+            self.supervisor.wait()
+            process.end(process.marked(self.settings.data_dir), grace_s=0)
+            raise
+
+    def _end(self) -> None:
+        if self.supervisor.poll() is None:
+            self.supervisor.terminate()
+            self.supervisor.wait(DOWN_S)
+        process.end(process.marked(self.settings.data_dir), grace_s=5)
+
+    def starting(self, timeout_s: float = 180.0) -> Iterator[State]:
+        """The state every moment until all parts run; see `starting`."""
+        return starting(self.settings, timeout_s)
+
+    def wait_running(self, timeout_s: float = 180.0) -> None:
+        """Block until all parts run."""
+        for _ in self.starting(timeout_s):
+            pass
+
+    def state(self) -> State:
+        """What the supervisor says now; raises DependencyError when it is gone."""
+        if (now := state.running(self.settings.data_dir)) is None:
+            raise DependencyError("the stack's supervisor is gone: see logs/supervisor.log")
+        return now
+
+    def wait_until(self, done: Callable[[], bool], timeout_s: float, what: str) -> None:
+        """Block until `done()`; raises what a part failed for, or TimeoutError naming `what`."""
+        deadline = time.monotonic() + timeout_s
+        while not done():
+            check(self.state())
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{what}: not within {timeout_s:.0f} s")
+            time.sleep(POLL_S)
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids of the parts that live, of the supervisor, and of the ranks as rank0, rank1, …"""
+        now = self.state()
+        found = {"supervisor": now.pid} | {part.name: part.pid for part in now.parts if part.pid is not None}
+        if parts.TRAINER in found:
+            found |= {f"rank{rank}": pid for rank, pid in enumerate(ranks(found[parts.TRAINER]))}
+        return found
+
+    def kill(self, name: str) -> int:
+        """SIGKILL one process of `pids`; its process id."""
+        pid = self.pids[name]
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def keep(self) -> None:
+        """Leave the stack running after the block, until `headrace down`."""
+        state.request(self.settings.data_dir, do="keep")
+        self.kept = True
+
+
+def ranks(fleet: int) -> list[int]:
+    """Process ids of the ranks below a trainer's fleet, rank 0 first: what its fork server forked, in order."""
+    try:
+        below = psutil.Process(fleet).children(recursive=True)
+        servers = {child.pid for child in below if child.ppid() == fleet}
+        found = [child for child in below if child.ppid() in servers]
+        return [child.pid for child in sorted(found, key=lambda child: (child.create_time(), child.pid))]
+    except psutil.NoSuchProcess:
+        return []

@@ -1,0 +1,203 @@
+"""The process that owns a stack: starts the parts in order, watches them, ends them. `headrace up` starts it detached.
+
+    python -m headrace.local.supervisor [--parts a,b] [--owner PID:STARTED]     settings from HEADRACE_*
+
+Whoever starts it has made the lock of the data directory and hands it down, open; this process and the lock live and
+end together. It stops on SIGTERM, and when its owner, if it has one, is gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+
+import psutil
+
+from headrace import jobs
+from headrace.contract.errors import ContractError, HeadraceError
+from headrace.contract.metrics import PART_RESTARTS, PART_UP
+from headrace.contract.settings import Settings, load
+from headrace.local import parts, process, state
+from headrace.local.state import PartState, Phase, State
+from headrace.local.watched import Watched
+from headrace.observe import register, serve_metrics, start_logging
+
+TICK_S = 0.2
+STOP_ORDER = (parts.PLANNER, parts.TRAINER, parts.TASKMANAGER, parts.JOBMANAGER, parts.BROKER)
+GRACE_S = {parts.TRAINER: 90.0, parts.PLANNER: 30.0, parts.BROKER: 30.0}
+OTHER_GRACE_S = 15.0
+log = logging.getLogger("headrace")
+
+
+class Supervisor:
+    """All parts of one stack."""
+
+    def __init__(self, settings: Settings, names: tuple[str, ...], owner: psutil.Process | None) -> None:
+        self.settings = settings
+        self.data_dir = settings.data_dir
+        self.owner = owner
+        self.phase: Phase = "starting"
+        self.since = time.time()
+        self.up, self.restarts = register(PART_UP), register(PART_RESTARTS)
+        self.written: State | None = None
+        self.watched: dict[str, Watched] = {}
+        self.names = names
+
+    def run(self, stopping: threading.Event) -> None:
+        """Keep the parts running until `stopping` is set or the owner is gone; then end them all."""
+        try:
+            self.publish()
+            self.prepare()
+            while not stopping.wait(TICK_S) and self.owned():
+                self.tick(time.time())
+        finally:
+            self.stop()
+
+    def prepare(self) -> None:
+        """Write the configurations and say where the broker will be."""
+        shutil.rmtree(state.run_dir(self.data_dir) / "requests", ignore_errors=True)
+        for name, part in parts.build(self.settings, self.names).items():
+            shown = PartState(name, since=time.time(), url=parts.url(name, self.settings))
+            final = (2, 4) if name in parts.OURS else ()
+            self.watched[name] = Watched(part, self.data_dir, shown, final)
+        (state.run_dir(self.data_dir) / "brokers").write_text(self.settings.kafka.brokers)
+
+    def tick(self, now: float) -> None:
+        """Look at every part once, and at what was ordered."""
+        for order in state.take_requests(self.data_dir):
+            self.obey(order, now)
+        for part in self.watched.values():
+            before = part.state.state
+            self.look(part, now)
+            if part.state.state != before:
+                log.info(part.state.state, extra={"child": part.name, "pid": part.state.pid, "was": before})
+        if self.phase == "starting" and all(part.state.state == "running" for part in self.watched.values()):
+            self.phase = "running"
+        self.publish()
+
+    def look(self, part: Watched, now: float) -> None:
+        """One part: notice its end, start it when its time has come, see whether it runs."""
+        if part.process is not None and not part.alive:
+            part.ended(now)
+            log.warning("ended", extra={"child": part.name, "code": part.state.exit_code, "last": part.state.error})
+            if part.state.state == "restarting":
+                self.restarts.labels(part.name).inc()
+        elif part.state.state in ("waiting", "restarting") and now >= part.not_before and self.served(part):
+            part.start(now)
+        elif part.state.state == "starting":
+            try:
+                if parts.ready(part.name, self.settings):
+                    part.runs(now)
+            except ContractError as error:
+                part.fail(now, str(error))
+
+    def served(self, part: Watched) -> bool:
+        """Whether all that the part needs runs."""
+        needs = [self.watched[name] for name in parts.NEEDS.get(part.name, ()) if name in self.watched]
+        return all(need.state.state == "running" for need in needs)
+
+    def obey(self, order: dict[str, object], now: float) -> None:
+        """Do what a command asked for."""
+        log.info("ordered", extra={"order": order})
+        match order:
+            case {"do": "keep"}:
+                self.owner = None
+            case {"do": "restart", "part": str(name)} if name in self.watched:
+                self.watched[name].stop(now, GRACE_S.get(name, OTHER_GRACE_S))
+                self.watched[name].again(now)
+            case {"do": "ranks", "ranks": int(ranks)} if parts.TRAINER in self.watched:
+                self.watched[parts.TRAINER].stop(now, GRACE_S[parts.TRAINER])
+                trainer = self.settings.trainer.model_copy(update={"ranks": ranks})
+                self.settings = self.settings.model_copy(update={"trainer": trainer})
+                self.watched[parts.TRAINER].again(now, parts.trainer(self.settings))
+            case _:
+                log.warning("not understood", extra={"order": order})
+
+    def owned(self) -> bool:
+        """Whether whoever wanted this stack is still there."""
+        if self.owner is None or self.owner.is_running():
+            return True
+        log.warning("the owner is gone")
+        return False
+
+    def stop(self) -> None:
+        """End everything so that nothing is repeated later: jobs with savepoint, trainer with checkpoint."""
+        self.phase = "stopping"
+        self.publish()
+        self.stop_part(parts.JOBS)
+        if {parts.JOBMANAGER, parts.TASKMANAGER} <= {
+            p.name for p in self.watched.values() if p.state.state == "running"
+        }:
+            self.stop_jobs()
+        for name in STOP_ORDER:
+            self.stop_part(name)
+        process.end(process.marked(self.data_dir), grace_s=5)
+        (state.run_dir(self.data_dir) / "brokers").unlink(missing_ok=True)
+        self.phase = "down"
+        self.publish()
+
+    def stop_jobs(self) -> None:
+        """Savepoints, as far as Flink can take them; a job without one goes on from its last checkpoint."""
+        try:
+            for name, path in jobs.stop_all(self.settings).items():
+                log.info("job stopped", extra={"job": name, "savepoint": path})
+        except HeadraceError as error:
+            log.warning("jobs not stopped with savepoint", extra={"error": str(error)})
+
+    def stop_part(self, name: str) -> None:
+        """End one part, if it is one of this stack."""
+        if name in self.watched:
+            self.watched[name].stop(time.time(), GRACE_S.get(name, OTHER_GRACE_S))
+            self.publish()
+
+    def publish(self) -> None:
+        """Write the state, if it has changed, and set the metrics."""
+        shown = tuple(part.state for part in self.watched.values())
+        now = State(os.getpid(), self.phase, self.since, self.settings.environment(), shown)
+        for part in shown:
+            self.up.labels(part.name).set(part.state == "running")
+        if now != self.written:
+            state.write(now, self.data_dir)
+            self.written = now
+
+
+def owner_of(argument: str | None) -> psutil.Process | None:
+    """The process that `PID:STARTED` names; raises psutil.NoSuchProcess when it is gone."""
+    if argument is None:
+        return None
+    pid, started = argument.split(":")
+    owner = psutil.Process(int(pid))
+    if owner.create_time() != float(started):
+        raise psutil.NoSuchProcess(int(pid))
+    return owner
+
+
+def main() -> int:
+    """Run a stack until told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m headrace.local.supervisor")
+    parser.add_argument("--parts", default=",".join(parts.ALL))
+    parser.add_argument("--owner")
+    arguments = parser.parse_args()
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    settings = load().settings
+    start_logging("supervisor", settings.log.level)
+    serve_metrics(settings.local.ports.supervisor_metrics)
+    names = tuple(arguments.parts.split(","))
+    try:
+        Supervisor(settings, names, owner_of(arguments.owner)).run(stopping)
+    except HeadraceError as error:
+        log.error(str(error), extra={"exit_code": error.exit_code})
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
