@@ -49,7 +49,8 @@ def run_rank(settings: Settings, place: Place) -> None:
         run, state = prepare(settings, group, control)
         if wait_until_allowed(run, state):
             with closing(Stream(settings, assembler(settings, group, run.saver.identity, state))) as steps:
-                log.info("training", extra={"run": settings.trainer.run, "step": state.step, "ranks": place.size})
+                extra = {"run": settings.trainer.run, "step": state.step, "ranks": place.size, "pid": os.getpid()}
+                log.info("training", extra=extra)
                 train(run, state, steps)
     run.reporter.flush()
     faulthandler.cancel_dump_traceback_later()

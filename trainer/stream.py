@@ -16,12 +16,18 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from headrace.contract.errors import DependencyError
 from headrace.contract.settings import Settings
 from headrace.contract.topics import BLOCKS, PLAN
-from headrace.kafka import Cluster, brokers_of, checked, consumer_config, coordinate
+from headrace.kafka import brokers_of, checked, consumer_config, coordinate
 from trainer.assemble import Assembler, Work
 from trainer.proof import Fetched
 
 TICK_S = 0.5
 """How long the loop waits for work before it looks after other things."""
+FETCH_WAIT_MS = 100
+"""A partition that is assigned or goes on joins the next fetch; one that finds nothing lasts this long."""
+CONSUME_S = 0.05
+"""What comes within this time is taken as one batch: the delay that a lone step may have."""
+ANSWER_S = 15.0
+"""How long a broker may take to say which partitions there are."""
 STEPS_AHEAD = 8
 """Steps in memory that the loop has not taken yet."""
 HIGH_BYTES, LOW_BYTES = 8 * 1024 * 1024, 2 * 1024 * 1024
@@ -35,8 +41,9 @@ class Stream:
         self.plan, self.blocks = settings.topic(PLAN), settings.topic(BLOCKS)
         self.assembler = assembler
         self.timeout_s = settings.trainer.fetch_timeout_s
-        self.partitions = Cluster(settings).partitions([BLOCKS])[BLOCKS]
-        self.consumer = Consumer(consumer_config(brokers_of(settings), settings.topic("trainer")))
+        wait = {"fetch.wait.max.ms": FETCH_WAIT_MS}
+        self.consumer = Consumer(consumer_config(brokers_of(settings), settings.topic("trainer"), **wait))
+        self.partitions = self._count_partitions()
         self.assigned: dict[int, bool] = {}
         """By partition of blocks: whether it is paused."""
         self.taken: queue.Queue[Work] = queue.Queue(STEPS_AHEAD)
@@ -77,6 +84,16 @@ class Stream:
             elif time.monotonic() - waits_since > self.timeout_s:
                 raise DependencyError(f"{self.assembler.missing()} for {self.timeout_s:.0f} s: is the broker well?")
 
+    def _count_partitions(self) -> int:
+        """Partitions of blocks now. The client then knows their leaders too, and reads without looking them up."""
+        try:
+            topic = self.consumer.list_topics(self.blocks, timeout=ANSWER_S).topics[self.blocks]
+        except KafkaException as error:
+            raise DependencyError(f"reading {self.blocks}: {error.args[0].str()}") from error
+        if topic.error is not None:
+            raise DependencyError(f"topic {self.blocks}: {topic.error.str()}: make it with `headrace topics create`")
+        return len(topic.partitions)
+
     def _find_place(self) -> None:
         """Read the plan's origin, then go to the record before the first one to train. Waits for a plan to begin."""
         before = self.assembler.position.seq - 1
@@ -91,7 +108,7 @@ class Stream:
 
     def _consume(self, most: int) -> list[Message]:
         try:
-            return [checked(message) for message in self.consumer.consume(most, timeout=0.1)]
+            return [checked(message) for message in self.consumer.consume(most, timeout=CONSUME_S)]
         except KafkaException as error:
             raise DependencyError(f"reading {self.plan} and {self.blocks}: {error.args[0].str()}") from error
 

@@ -13,6 +13,7 @@ from headrace.cli import (
     logs,
     publish,
     restart,
+    sample,
     settings,
     status,
     tokenizer,
@@ -47,6 +48,7 @@ app.add_typer(jobs.app)
 app.add_typer(topics.app)
 app.command()(settings.settings)
 app.command()(publish.publish)
+app.command()(sample.sample)
 app.add_typer(tokenizer.app)
 app.command()(verify.verify)
 

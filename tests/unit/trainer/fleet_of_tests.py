@@ -157,7 +157,9 @@ def keep_steps(directory: Path, count: int) -> None:
 
 
 def kept_steps(settings: Settings) -> list[tuple[Step, list[Fetched]]]:
-    steps: list[tuple[Step, list[Fetched]]] = pickle.loads(settings.tokenizer_file.with_name("plan.pickle").read_bytes())
+    steps: list[tuple[Step, list[Fetched]]] = pickle.loads(
+        settings.tokenizer_file.with_name("plan.pickle").read_bytes()
+    )
     return steps
 
 
@@ -225,10 +227,10 @@ def on_ranks(size: int, function: Callable[..., Any], *args: Any) -> list[Any]:
     context.set_forkserver_preload(PRELOAD)
     with tempfile.TemporaryDirectory() as folder:
         pipes = [context.Pipe(duplex=False) for _ in range(size)]
+        places = [Place(rank, size, rank, size, f"file://{folder}/meeting") for rank in range(size)]
         ranks = [
-            context.Process(target=_rank, args=(Place(rank, size, rank, size, f"file://{folder}/meeting"), pipe[1],
-                                                function, args))  # fmt: skip
-            for rank, pipe in enumerate(pipes)
+            context.Process(target=_rank, args=(place, pipe[1], function, args))
+            for place, pipe in zip(places, pipes, strict=True)
         ]
         for rank, (_, write) in zip(ranks, pipes, strict=True):
             rank.start()

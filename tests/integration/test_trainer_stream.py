@@ -1,0 +1,345 @@
+"""Real ranks on a real broker: the same plan gives the same weights, whatever is killed, stopped or resized."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from confluent_kafka import Producer
+from conftest import with_values
+from tokenizers import Tokenizer, models
+
+from headrace.contract.blocks import Block
+from headrace.contract.digests import block_digest, file_sha256, run_digest
+from headrace.contract.errors import ContractError, DependencyError, RecordError
+from headrace.contract.plan import Origin, Run, Step
+from headrace.contract.settings import ROOT, Settings
+from headrace.contract.topics import BLOCKS, CHECKPOINTS, CONTROL, PLAN, STEPS
+from headrace.contract.training import CheckpointAnnouncement, Command, IdleReport, Manifest, StepReport, decode_report
+from headrace.kafka import Cluster, coordinate, producer_config, transactional_producer
+from trainer.assemble import Assembler, Pins, Position, Share, Work
+from trainer.stream import Stream
+
+VOCABULARY = 256
+STEP_BLOCKS = 6
+
+
+@dataclass
+class Log:
+    """Writes blocks and the plan as the tokenize job and the planner do, from a table of what it has written."""
+
+    settings: Settings
+    tokenizer: str
+    blocks: list[tuple[int, int, int, bytes]] = field(default_factory=list)
+    """Partition, offset, tokens and digest of every block, in plan order."""
+    planned: int = 0
+    tail: Step | None = None
+
+    def write_blocks(self, count: int, seed: int) -> None:
+        """Blocks of 8 to 64 tokens on all partitions, in several transactions, an aborted one before each."""
+        producer = transactional_producer(self.settings, f"blocks-{seed}")
+        dice = np.random.default_rng(seed)
+        topic = self.settings.topic(BLOCKS)
+        before = Cluster(self.settings).end_offsets(BLOCKS)
+        for first in range(0, count, 20):
+            for abort in (True, False):
+                producer.begin_transaction()
+                for number in range(first, min(first + 20, count)):
+                    producer.produce(topic, make_block(dice, self.tokenizer).encode(), partition=number % 4)
+                producer.flush(30)
+                producer.abort_transaction(30) if abort else producer.commit_transaction(30)
+        cluster = Cluster(self.settings)
+        new = list(cluster.read_all(BLOCKS, before, cluster.end_offsets(BLOCKS)))
+        assert len(new) == count, "the aborted ones are not read"
+        found = [
+            (at.partition, at.offset, len(Block.decode(message.value(), at).tokens), block_digest(message.value()))
+            for message in new
+            if (at := coordinate(message))
+        ]
+        self.blocks += sorted(found, key=lambda one: one[1])
+
+    def write_plan(self, steps: int, **changes: object) -> None:
+        """Plan `steps` more steps, of 1 to STEP_BLOCKS blocks each."""
+        producer = transactional_producer(self.settings, "planner")
+        producer.begin_transaction()
+        if self.tail is None:
+            cluster = Cluster(self.settings)
+            self._send(producer, Origin(cluster=cluster.id(), topics=cluster.topic_ids(), tokenizer=self.tokenizer,
+                                        time=0))  # fmt: skip
+        for _ in range(steps):
+            size = 1 + (self.tail.step + 1 if self.tail else 0) * 5 % STEP_BLOCKS
+            self.tail = self._step(sorted(self.blocks[self.planned : self.planned + size]))
+            self.planned += size
+            self._send(producer, self.tail.model_copy(update=changes))
+        producer.commit_transaction(30)
+
+    def _step(self, blocks: list[tuple[int, int, int, bytes]]) -> Step:
+        last = self.tail
+        runs = []
+        for partition in sorted({block[0] for block in blocks}):
+            own = [block for block in blocks if block[0] == partition]
+            digest = run_digest(block[3] for block in own).hex()
+            runs.append(Run(partition, own[0][1], own[-1][1], len(own), digest))
+        return Step(
+            seq=last.seq + 1 if last else 1,
+            step=last.step + 1 if last else 0,
+            blocks=tuple(runs),
+            tokens=sum(block[2] for block in blocks),
+            tokens_before=last.tokens_before + last.tokens if last else 0,
+            next={**(last.next if last else {}), **{run.partition: run.last + 1 for run in runs}},
+            time=0,
+        )
+
+    def _send(self, producer: Producer, record: Origin | Step) -> None:
+        producer.produce(self.settings.topic(PLAN), record.encode(), partition=0)
+
+
+def make_block(dice: np.random.Generator, tokenizer: str) -> Block:
+    length = int(dice.integers(8, 65))
+    start = np.array([0, length // 3], np.int32)
+    return Block(
+        tokens=(dice.zipf(1.3, length) % VOCABULARY).astype(np.uint16),
+        doc_raw=np.array([[0, 1], [1, 2]]),
+        doc_start=start,
+        doc_from=np.zeros(2, np.int32),
+        doc_tokens=np.diff(start, append=length).astype(np.int32),
+        doc_before=np.zeros(2, np.int32),
+        doc_source=np.array([0, 1], np.int32),
+        sources=("chat", "mail"),
+        tokenizer=tokenizer,
+        window=0,
+        shard=0,
+        number=0,
+    )
+
+
+@pytest.fixture
+def log(settings: Settings, tmp_path: Path) -> Log:
+    """Empty topics, a tokenizer of numbers, and a tiny model that saves every 10 steps."""
+    file = tmp_path / "tokenizer.json"
+    Tokenizer(models.WordLevel({str(number): number for number in range(VOCABULARY)}, "0")).save(str(file))
+    values = {"model": "tiny", "leaf_blocks": 2, "checkpoint_steps": 10, "warmup_tokens": 1000, "fetch_timeout_s": 20}
+    own = with_values(
+        settings,
+        f"tokenizer.path={file}",
+        "tokenize.block_tokens=64",
+        "local.ports.trainer_metrics=0",
+        *(f"trainer.{name}={value}" for name, value in values.items()),
+    )
+    return Log(own, file_sha256(str(file)))
+
+
+class Trainer:
+    """A running fleet."""
+
+    def __init__(self, settings: Settings, output: Path) -> None:
+        self.settings = settings
+        self.output = output
+        environment = {**os.environ, "HEADRACE_CONFIG": "/dev/null", **settings.environment()}
+        with open(output, "w") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "trainer.fleet"], cwd=ROOT, env=environment, stdout=file, stderr=file
+            )
+
+    def wait_for_step(self, step: int) -> None:
+        """Until the run has reported that it applied a step, in this attempt or an earlier one."""
+        self._wait_until(lambda: any(report.step >= step for report in reports(self.settings)), f"step {step}")
+
+    def rank_pids(self) -> list[int]:
+        """The ranks' processes, by rank."""
+        lines = [json.loads(line) for line in self.output.read_text().splitlines() if '"training"' in line]
+        return [line["pid"] for line in sorted(lines, key=lambda line: line["part"])]
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+    def _wait_until(self, done: object, what: str) -> None:
+        deadline = time.monotonic() + 120
+        while not done():  # type: ignore[operator]
+            assert self.process.poll() is None, f"the fleet ended:\n{self.output.read_text()}"
+            assert time.monotonic() < deadline, f"no {what}:\n{self.output.read_text()}"
+            time.sleep(0.1)
+
+
+@contextmanager
+def fleet(log: Log, run: str, ranks: int) -> Iterator[Trainer]:
+    """A fleet of its own run; whatever is left of it at the end is killed."""
+    settings = with_values(log.settings, f"trainer.run={run}", f"trainer.ranks={ranks}")
+    trainer = Trainer(settings, log.settings.data_dir / f"{run}-{ranks}-{time.monotonic_ns()}.log")
+    try:
+        yield trainer
+    finally:
+        if trainer.process.poll() is None:
+            trainer.process.kill()
+            trainer.process.wait()
+
+
+def reports(settings: Settings, kind: type = StepReport) -> list[StepReport]:
+    """What a run has reported so far."""
+    cluster = Cluster(settings)
+    found = [
+        decode_report(message.value(), coordinate(message))
+        for message in cluster.read_all(STEPS, {}, cluster.end_offsets(STEPS))
+    ]
+    return [report for report in found if isinstance(report, kind) and report.run == settings.trainer.run]
+
+
+def newest(settings: Settings) -> Manifest:
+    file = max((settings.checkpoint_dir / settings.trainer.run).glob("step-*/manifest.json"))
+    return Manifest.model_validate_json(file.read_bytes())
+
+
+@pytest.mark.timeout(300)
+def test_killed_and_resized_runs_end_with_the_weights_of_uninterrupted_ones(log: Log) -> None:
+    """2 ranks, one killed in mid-run; resumed by 1, stopped; resumed by 3: against 1, 2 and 3 ranks in one go."""
+    log.write_blocks(150, seed=1)
+    log.write_plan(18)
+    with fleet(log, "broken", 2) as trainer:
+        trainer.wait_for_step(14)
+        os.kill(trainer.rank_pids()[1], signal.SIGKILL)
+        assert trainer.process.wait(60) == 128 + signal.SIGKILL
+    settings = trainer.settings
+    assert newest(settings).step in (10, 18), "10, unless the survivor was idle: then it saved"
+    log.write_plan(12)
+    with fleet(log, "broken", 1) as trainer:
+        trainer.wait_for_step(24)
+        assert trainer.end() == 0
+    assert 25 <= newest(settings).step <= 30
+    log.write_plan(10)
+    whole = {ranks: f"whole{ranks}" for ranks in (1, 2, 3)}
+    with ExitStack() as open_fleets:
+        fleets = [open_fleets.enter_context(fleet(log, run, ranks)) for ranks, run in [*whole.items(), (3, "broken")]]
+        for trainer in fleets:
+            trainer.wait_for_step(39)
+            assert trainer.end() == 0
+
+    manifests = [newest(trainer.settings) for trainer in fleets]
+    assert [manifest.step for manifest in manifests] == [40] * 4
+    assert len({manifest.weights for manifest in manifests}) == 1
+    assert len({manifest.fed for manifest in manifests}) == 1
+    losses = {report.step: report.loss for report in reports(fleets[0].settings)}
+    for report in reports(settings):
+        assert report.loss == losses[report.step], "a repeated step has the same loss to the bit"
+    assert ancestry(settings) == [40, *sorted({m.step for m in all_manifests(settings)} - {40}, reverse=True)]
+
+
+def all_manifests(settings: Settings) -> list[Manifest]:
+    directory = settings.checkpoint_dir / settings.trainer.run
+    files = [*directory.glob("step-*/manifest.json"), *directory.glob("history/step-*.json")]
+    return [Manifest.model_validate_json(file.read_bytes()) for file in files]
+
+
+def ancestry(settings: Settings) -> list[int]:
+    """Steps from the newest manifest to the first, by their parents."""
+    by_name = {f"step-{manifest.step:010d}": manifest for manifest in all_manifests(settings)}
+    steps, name = [], max(by_name)
+    while name is not None:
+        steps.append(by_name[name].step)
+        name = by_name[name].parent
+    return steps
+
+
+@pytest.mark.timeout(180)
+def test_operators_save_stop_and_resume_a_run(log: Log) -> None:
+    log.write_blocks(60, seed=2)
+    log.write_plan(4)
+    with fleet(log, "obedient", 2) as trainer:
+        trainer.wait_for_step(3)
+        command(log.settings, "obedient", "checkpoint")
+        trainer._wait_until(lambda: 4 in announced(trainer.settings), "checkpoint of step 4")
+        command(log.settings, "somebody-else", "stop")
+        log.write_plan(2)
+        trainer.wait_for_step(5)
+        command(log.settings, "obedient", "stop")
+        assert trainer.process.wait(60) == 0
+    assert newest(trainer.settings).step == 6
+    log.write_plan(2)
+    with fleet(log, "obedient", 1) as trainer:
+        trainer._wait_until(lambda: [r for r in reports(trainer.settings, IdleReport) if r.step == 6], "idle report")
+        assert max(report.step for report in reports(trainer.settings)) == 5, "halted, though there is work"
+        command(log.settings, "obedient", "resume")
+        trainer.wait_for_step(7)
+        assert trainer.end(signal.SIGINT) == 0
+    assert newest(trainer.settings).step == 8
+
+
+def command(settings: Settings, run: str, what: str) -> None:
+    record = Command(run=run, id=f"{run}-{what}", command=what, time=0)  # type: ignore[arg-type]
+    producer = Producer(producer_config(settings.kafka.brokers))
+    producer.produce(settings.topic(CONTROL), record.encode(), record.key)
+    assert producer.flush(10) == 0
+
+
+def announced(settings: Settings) -> set[int]:
+    cluster = Cluster(settings)
+    messages = cluster.read_all(CHECKPOINTS, {}, cluster.end_offsets(CHECKPOINTS))
+    return {CheckpointAnnouncement.decode(message.value(), coordinate(message)).step for message in messages}
+
+
+def read_steps(log: Log, count: int, position: Position = Position(1, 0, 0), **pins: str) -> list[Work]:
+    """The next steps as rank 1 of 2 gets them."""
+    cluster = Cluster(log.settings)
+    found = {"cluster": cluster.id(), "tokenizer": log.tokenizer, **pins}
+    topics = cluster.topic_ids()
+    share = Share(1, 2, log.settings.trainer.leaf_blocks)
+    stream = Stream(log.settings, Assembler(position, share, Pins(found["cluster"], topics, found["tokenizer"])))
+    taken: list[Work] = []
+    try:
+        for work in stream:
+            taken += [work] if work is not None else []
+            if len(taken) == count:
+                return taken
+        raise AssertionError("a stream does not end by itself")
+    finally:
+        stream.close()
+
+
+def test_a_stream_begins_anywhere_and_keeps_only_its_share(log: Log) -> None:
+    log.write_blocks(60, seed=3)
+    log.write_plan(12)
+    whole = read_steps(log, 12)
+    assert [work.step.step for work in whole] == list(range(12))
+    for work in whole:
+        planned = [at for run in work.step.blocks for at in offsets(log, run)]
+        first_half = -(-len(planned) // 2) // 2 * 2  # leaves of two blocks; rank 0 has the first half of the leaves
+        assert [(one.at.partition, one.at.offset) for one in work.blocks] == planned[first_half:]
+    middle = whole[7].step
+    assert read_steps(log, 5, Position(middle.seq, middle.step, middle.tokens_before)) == whole[7:]
+
+
+def offsets(log: Log, run: Run) -> list[tuple[int, int]]:
+    return [(p, o) for p, o, _, _ in sorted(log.blocks) if p == run.partition and run.first <= o <= run.last]
+
+
+def test_what_a_stream_cannot_trust_is_a_typed_error(log: Log) -> None:
+    log.write_blocks(20, seed=4)
+    log.write_plan(2)
+    with pytest.raises(ContractError, match="cluster"):
+        read_steps(log, 1, cluster="another")
+    with pytest.raises(ContractError, match="tokenizer"):
+        read_steps(log, 1, tokenizer="another")
+    with pytest.raises(RecordError, match="not of one plan"):
+        read_steps(log, 1, Position(2, 1, 5))
+    log.write_plan(1, seq=9)
+    with pytest.raises(RecordError, match="gap"):
+        read_steps(log, 3)
+
+
+def test_a_planned_block_that_does_not_come_is_a_missing_dependency(log: Log) -> None:
+    log.settings = with_values(log.settings, "trainer.fetch_timeout_s=2")
+    log.write_blocks(4, seed=5)
+    log.write_plan(1)
+    _, _, tokens, digest = log.blocks[-1]
+    log.blocks.append((3, 1000, tokens, digest))
+    log.write_plan(1)
+    with pytest.raises(DependencyError, match=r"waits for 1 of the .* to 1000 of partition 3"):
+        read_steps(log, 2)
