@@ -7,14 +7,15 @@ import re
 import sys
 from pathlib import Path
 from string import Template
+from urllib.parse import urlsplit
 
 import pyflink
-from pyflink.common import Configuration
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 
 from headrace.contract.settings import ROOT, Settings
+from headrace.flink import rest_of
 
 QUICK_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
@@ -22,29 +23,30 @@ QUICK_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 def make_environment(settings: Settings, name: str, restore: str | None = None) -> StreamTableEnvironment:
     """The environment that submits job `name` to the cluster at `settings.flink.rest`.
 
-    Starts a JVM with the jars of FLINK_LIB_DIR and blocks for seconds, but needs no cluster yet. `restore` is a
-    checkpoint or savepoint to go on from; Flink then owns it and deletes it in its time.
+    Starts a JVM with the jars of FLINK_LIB_DIR and the configuration of FLINK_CONF_DIR: blocks for seconds, needs no
+    cluster yet. `restore` is a checkpoint or savepoint to go on from; Flink then owns it and deletes it in its time.
     """
     # Without FLINK_HOME pyflink takes its own lib folder, which has no Kafka connector, and forgets FLINK_LIB_DIR.
     os.environ.setdefault("FLINK_HOME", str(Path(pyflink.__file__).parent))
     os.environ.setdefault("JVM_ARGS", QUICK_START)
-    configuration = Configuration()
+    flink = get_gateway().jvm.org.apache.flink
+    configuration = flink.configuration.GlobalConfiguration.loadConfiguration()
     for key, value in options(settings, name, restore).items():
-        configuration.set_string(key, value)
-    # The usual factory would overwrite the target by `local`; Java's constructor takes it as it is.
-    java = get_gateway().jvm.org.apache.flink.streaming.api.environment.StreamExecutionEnvironment
-    return StreamTableEnvironment.create(StreamExecutionEnvironment(java(configuration._j_configuration)))
+        configuration.setString(key, value)
+    # Any factory would overwrite the target by `local`; Java's constructor takes it as it is.
+    java = flink.streaming.api.environment.StreamExecutionEnvironment(configuration)
+    return StreamTableEnvironment.create(StreamExecutionEnvironment(java))
 
 
 def options(settings: Settings, name: str, restore: str | None) -> dict[str, str]:
-    """What the job says to Flink; all else is the cluster's own configuration."""
-    host, _, port = rest_of(settings).rpartition(":")
+    """What the settings decide; all else is in the configuration file."""
+    rest = urlsplit(rest_of(settings))
     state = settings.flink_state_dir / name
     said = {
         "pipeline.name": settings.topic(name),
         "execution.target": "remote",
-        "rest.address": host,
-        "rest.port": port,
+        "rest.address": str(rest.hostname),
+        "rest.port": str(rest.port),
         "parallelism.default": str(settings.flink.parallelism),
         "execution.checkpointing.interval": f"{settings.flink.checkpoint_interval_ms} ms",
         "execution.checkpointing.mode": "EXACTLY_ONCE",
@@ -61,11 +63,6 @@ def options(settings: Settings, name: str, restore: str | None) -> dict[str, str
     if restore:
         said |= {"execution.state-recovery.path": restore, "execution.state-recovery.claim-mode": "CLAIM"}
     return said
-
-
-def rest_of(settings: Settings) -> str:
-    """Host and port of the JobManager: the setting, else the local stack's."""
-    return settings.flink.rest.removeprefix("http://").rstrip("/") or f"127.0.0.1:{settings.local.ports.flink}"
 
 
 def statements(file: Path, **values: object) -> list[str]:

@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import argparse
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 
 import orjson
 import xxhash
 from pyflink.table import CompiledPlan, StreamTableEnvironment
 
-from flink_jobs.environment import make_environment, rest_of
-from headrace.contract.errors import DependencyError, HeadraceError
+from flink_jobs.environment import make_environment
+from headrace.contract.errors import ContractError, HeadraceError
 from headrace.contract.settings import Settings, load
+from headrace.flink import FlinkRest, rest_of
 
 Build = Callable[[StreamTableEnvironment, Settings], CompiledPlan]
 
 
 def main(name: str, build: Build, arguments: Sequence[str] | None = None) -> int:
     """Run job `name`'s command line; returns the exit code. The last line on standard output is the JSON answer."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m flink_jobs.{name}", description=f"Submit the {name} job to Flink."
-    )
-    parser.add_argument(
-        "--restore", metavar="PATH", help="go on from this checkpoint or savepoint, which Flink then owns"
-    )
+    parser = argparse.ArgumentParser(f"python -m flink_jobs.{name}", description=f"Submit the {name} job to Flink.")
+    parser.add_argument("--restore", metavar="PATH", help="a checkpoint or savepoint to go on from; Flink then owns it")
+    parser.add_argument("--expect", metavar="HASH", help="submit only if this is the hash of the compiled plan")
     parser.add_argument("--describe", action="store_true", help="print the hash of the compiled plan, submit nothing")
     options = parser.parse_args(arguments)
     try:
         settings = load().settings
-        answer = run(name, build, settings, options.restore, options.describe)
+        answer = (
+            {"plan": plan_hash(compiled(name, build, settings))}
+            if options.describe
+            else submit(name, build, settings, options.restore, options.expect)
+        )
     except HeadraceError as error:
         print(f"flink_jobs.{name}: {error}", file=sys.stderr)
         return error.exit_code
@@ -39,34 +39,34 @@ def main(name: str, build: Build, arguments: Sequence[str] | None = None) -> int
     return 0
 
 
-def run(name: str, build: Build, settings: Settings, restore: str | None, describe: bool) -> dict[str, str]:
-    """Compile the job and, unless only to be described, submit it; blocks until Flink has taken it, not until it runs.
+def submit(
+    name: str, build: Build, settings: Settings, restore: str | None = None, expect: str | None = None
+) -> dict[str, str]:
+    """Compile and submit the job; blocks until Flink has taken it, not until it runs. Returns job_id and plan.
 
-    Raises DependencyError when no JobManager answers.
+    Raises DependencyError when no JobManager answers, ContractError when the plan's hash is not `expect`.
     """
-    if not describe:
-        check_cluster(rest_of(settings))
-    compiled = build(make_environment(settings, name, restore), settings)
-    plan = plan_hash(compiled.as_json_string())
-    if describe:
-        return {"plan": plan}
-    client = compiled.execute().get_job_client()
+    FlinkRest(rest_of(settings)).slots()
+    job = compiled(name, build, settings, restore)
+    plan = plan_hash(job)
+    if expect and plan != expect:
+        raise ContractError(
+            f"state of job {name} was made by plan {expect}, its program now compiles to {plan}: state does not fit a"
+            " changed query. Go back to the version that made it, or run `headrace jobs upgrade`"
+        )
+    client = job.execute().get_job_client()
     assert client is not None, "an INSERT always has a job"
     return {"job_id": str(client.get_job_id()), "plan": plan}
 
 
-def plan_hash(plan: str) -> str:
+def compiled(name: str, build: Build, settings: Settings, restore: str | None = None) -> CompiledPlan:
+    """The job's plan in an environment of its own; needs no cluster."""
+    return build(make_environment(settings, name, restore), settings)
+
+
+def plan_hash(plan: CompiledPlan) -> str:
     """Hex that is equal for equal queries in one version of Flink: state fits the plan that made it, and no other.
 
-    A compiled plan names tables and functions but not their options or code, so brokers and paths do not enter.
+    A compiled plan names tables and functions but not their options or code, so brokers, ports and paths do not enter.
     """
-    return xxhash.xxh3_128_hexdigest(plan.encode())
-
-
-def check_cluster(rest: str) -> None:
-    """Raise DependencyError unless a JobManager answers at host:port within 10 s."""
-    try:
-        with urllib.request.urlopen(f"http://{rest}/overview", timeout=10):
-            pass
-    except (urllib.error.URLError, TimeoutError) as error:
-        raise DependencyError(f"no Flink answers at {rest}: {error}. Start it with `headrace up`") from None
+    return xxhash.xxh3_128_hexdigest(plan.as_json_string().encode())

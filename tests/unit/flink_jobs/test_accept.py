@@ -1,0 +1,59 @@
+"""A published record becomes a clean document, or is rejected with the first reason that applies."""
+
+import pytest
+
+from flink_jobs.text.accept import accept
+from headrace.contract.documents import CleanDocument
+from headrace.contract.errors import Rejected
+from headrace.contract.settings import Clean
+
+RAW, PUBLISHED = (2, 17), 1_700_000_000_000
+JSON = {"content-type": b"application/json"}
+
+
+def judged(value: bytes | None, headers: dict[str, bytes | None] | None = None, **rules: object) -> CleanDocument | str:
+    try:
+        return accept(value, headers or {}, RAW, PUBLISHED, Clean.model_validate(rules))
+    except Rejected as no:
+        return no.reason
+
+
+def test_all_that_a_publisher_said_travels_on() -> None:
+    value = b'{"text": "several  good words", "id": 5, "source": "mail", "label": true, "time": "1970-01-01T00:00:01Z"}'
+    assert judged(value, JSON) == CleanDocument(
+        raw=RAW, id="5", source="mail", time=1000, language=None, text="several good words", label=True
+    )
+
+
+def test_what_was_not_said_has_its_default() -> None:
+    document = judged(b"several good words")
+    assert isinstance(document, CleanDocument)
+    assert (document.source, document.time, document.id) == ("unknown", PUBLISHED, None)
+
+
+def test_a_time_of_zero_is_a_time() -> None:
+    document = judged(b'{"text": "several good words", "time": 0}')
+    assert isinstance(document, CleanDocument)
+    assert document.time == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "empty"),
+        (b"", "empty"),
+        (b" \n\x07 ", "empty"),
+        (b"\xff\xfe", "invalid_utf8"),
+        (b'{"text": ', "bad_json"),
+        (b'{"text": 5}', "bad_field"),
+        (b"a" * 101, "too_long"),
+        (b"too short", "gopher_short_doc"),
+    ],
+)
+def test_reasons(value: bytes | None, reason: str) -> None:
+    assert judged(value, max_document_bytes=100) == reason
+
+
+def test_quality_rules_can_be_switched_off() -> None:
+    assert isinstance(judged(b"#", quality=False), CleanDocument)
+    assert judged(b" ", quality=False) == "empty"
