@@ -49,7 +49,9 @@ def show(report: Report) -> None:
     """Print the verdict, the table of stages, and all that is wrong."""
     colour = "green" if report.holds else "red"
     out.print(f"[bold {colour}]{report.headline}[/]", highlight=False)
-    table = Table(*(name.replace("_", " ") for name in COLUMNS), box=None, header_style="bold")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in COLUMNS:
+        table.add_column(name.replace("_", " "), justify="left" if name == "stage" else "right")
     for row in report.rows():
         table.add_row(*(f"{value:,}" if isinstance(value, int) else value for value in map(row.get, COLUMNS)))
     out.print(table)

@@ -40,7 +40,7 @@ class BlockReader:
 
     def take_new_partitions(self) -> list[int]:
         """Begin to read partitions that were added since the start; returns them."""
-        now = self.cluster.partitions([BLOCKS])[BLOCKS]
+        now = self.cluster.partitions([BLOCKS]).get(BLOCKS, self.partitions)
         added = list(range(self.partitions, now))
         if added:
             self.consumer.incremental_assign([TopicPartition(self.topic, partition, 0) for partition in added])

@@ -161,7 +161,7 @@ class FakeTrainer:
         self.fed = FED_START
         self.steps: list[Step] = []
         self.producer = Producer(producer_config(Cluster(settings).brokers))
-        self.manifests = [self.manifest(1, 0, 0, None)]
+        self.save(self.manifest(1, 0, 0, None))
 
     def train(self, steps: list[Step]) -> None:
         """Report each step that was not reported yet."""
@@ -180,16 +180,16 @@ class FakeTrainer:
 
         until(done, "the planner plans all blocks")
 
-    def save(self) -> None:
-        """Write a checkpoint's manifest."""
+    def finish(self) -> None:
+        """Write the checkpoint behind the last step."""
         last = self.steps[-1]
-        self.manifests.append(
-            self.manifest(last.seq + 1, last.step + 1, last.tokens_before + last.tokens, "step-0000000000")
-        )
-        for manifest in self.manifests:
-            folder = self.settings.checkpoint_dir / RUN / f"step-{manifest.step:010d}"
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "manifest.json").write_bytes(manifest.encode())
+        tokens = last.tokens_before + last.tokens
+        self.save(self.manifest(last.seq + 1, last.step + 1, tokens, "step-0000000000"))
+
+    def save(self, manifest: Manifest) -> None:
+        folder = self.settings.checkpoint_dir / RUN / f"step-{manifest.step:010d}"
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_bytes(manifest.encode())
 
     def manifest(self, seq: int, step: int, tokens: int, parent: str | None) -> Manifest:
         cluster = Cluster(self.settings)
@@ -210,12 +210,22 @@ def count(world: World) -> int:
     return sum(packed is not None for log in world.blocks.values() for packed in log)
 
 
-def verify(settings: Settings, *options: str) -> tuple[int, dict[str, Any], str]:
-    """Exit code, report and messages of `headrace verify`."""
+def start_verify(settings: Settings, *options: str) -> subprocess.Popen[str]:
     environment = {**os.environ, **settings.environment(), "HEADRACE_CONFIG": os.devnull}
     command = [sys.executable, "-m", "headrace.cli.main", "verify", "--json", *options]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def answer(running: subprocess.Popen[str]) -> tuple[int, dict[str, Any], str]:
+    """Exit code, report and messages of `headrace verify`."""
+    printed, message = running.communicate(timeout=150)
+    return running.returncode, json.loads(printed) if printed else {}, message
+
+
+def verify(settings: Settings, *options: str) -> tuple[int, dict[str, Any], str]:
+    return answer(start_verify(settings, *options))
 
 
 def kinds(report: dict[str, Any]) -> set[str]:
@@ -238,6 +248,8 @@ def test_a_planner_that_is_killed_and_replaced_plans_every_block_once(
     assert report["in_flight"] == 67
     assert verify(planned, "--settled")[0] == 4
 
+    waiting = start_verify(planned, "--settled", "--wait", "120")
+
     trainer = FakeTrainer(planned, world)
     trainer.train_until(30)
     assert first.end(signal.SIGKILL) == -signal.SIGKILL
@@ -248,14 +260,14 @@ def test_a_planner_that_is_killed_and_replaced_plans_every_block_once(
     third = start()
     third.wait_for("ready")
     trainer.train_until(count(world))
-    trainer.save()
+    trainer.finish()
     fenced = until(lambda: second.process.poll() is not None, "the second planner is fenced off")
     assert fenced
     assert second.process.returncode == 1
     assert "another planner took over" in second.lines()[-1]["event"]
     assert third.end(signal.SIGTERM) == 0
 
-    code, report, message = verify(planned, "--settled", "--wait", "20")
+    code, report, message = answer(waiting)
     assert (code, report["findings"]) == (0, []), message
     assert (report["lost"], report["duplicated"], report["in_flight"]) == (0, 0, 0)
     assert [row["left"] for row in report["stages"]] == [84, 72, 67, 67]
