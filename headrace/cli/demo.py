@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -77,10 +76,10 @@ def demo(
             found = demo_report.learned(seen.frequencies, seen.steps)
             demo_report.draw(folder / "report.png", seen.steps, stream.samples, found)
             with took(seconds, "sample"):
-                written = sample(stack.settings)
+                written = sample(stream.checkpoint)
             if keep:
                 stack.keep()
-    result = demo_report.result(seen, found, report, stack.settings, seconds)
+    result = demo_report.result(seen, found, report, stack.settings, stream.checkpoint, seconds)
     (folder / "result.json").write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2))
     demo_report.tell(console, folder, result, written)
     if keep:
@@ -141,11 +140,10 @@ def prove(settings: Settings) -> Report:
     return report
 
 
-def sample(settings: Settings) -> str:
-    """A few lines of the model in the newest checkpoint."""
-    command = [sys.executable, "-m", "trainer.sample"]
-    environment = {**os.environ, **settings.environment()}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+def sample(checkpoint: str) -> str:
+    """A few lines that the model of a checkpoint writes."""
+    command = [sys.executable, "-m", "trainer.sample", "--checkpoint", checkpoint]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise HeadraceError(f"sampling ended with {done.returncode}:\n{done.stderr}")
     return done.stdout.strip()

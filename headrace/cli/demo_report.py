@@ -92,10 +92,9 @@ def draw(path: Path, steps: Mapping[int, StepReport], samples: Sequence[Sample],
 
 
 def result(
-    seen: Seen, found: Learned, report: Report, settings: Settings, seconds: Mapping[str, float]
+    seen: Seen, found: Learned, report: Report, settings: Settings, checkpoint: str, seconds: Mapping[str, float]
 ) -> dict[str, Any]:
     """All numbers of a demo; what result.json holds."""
-    assert seen.checkpoint is not None, "the demo waits for a checkpoint"
     parts = {name: value for name, value in seconds.items() if name != "total"}
     return {
         "published": seen.published,
@@ -110,7 +109,7 @@ def result(
         "unigram_entropy": found.unigram_entropy,
         "margin": found.margin,
         "verify": report.as_json(),
-        "checkpoint": seen.checkpoint.path,
+        "checkpoint": checkpoint,
         "brokers": settings.kafka.brokers,
         "tokenizer": str(settings.tokenizer_file),
         "seconds": {**seconds, "stop": round(seconds["total"] - sum(parts.values()), 1)},

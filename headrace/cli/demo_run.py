@@ -104,6 +104,12 @@ class Stream:
             save(self.stack.settings, self.stack.settings.trainer.run)
             self.stack.wait_until(self.turn_saved, SAVE_TIMEOUT_S, "the last checkpoint is written")
 
+    @property
+    def checkpoint(self) -> str:
+        """Where the last checkpoint lies; there is one once `run` has returned."""
+        assert self.watch.seen.checkpoint is not None
+        return self.watch.seen.checkpoint.path
+
     def turn(self) -> bool:
         """Publish what is due, look at what was done, show it. Returns whether all is trained."""
         seconds = time.monotonic() - self.begun
