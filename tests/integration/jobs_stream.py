@@ -1,0 +1,145 @@
+"""The two Flink jobs on a deployment of one test alone: start and stop them, publish, and read all they wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from confluent_kafka import Message, Producer
+from tokenizers import Tokenizer
+
+from headrace.contract import topics
+from headrace.contract.blocks import Block, Seal
+from headrace.contract.documents import CleanDocument, RejectedHeaders
+from headrace.contract.settings import ROOT, Settings
+from headrace.flink import FlinkRest
+from headrace.jobs import JOBS, Job, commit_beginning
+from headrace.kafka import Cluster, coordinate, producer_config
+
+PUBLISHED = 1_700_000_000_000
+Raw = tuple[int, int]
+
+
+@dataclass
+class Stream:
+    """`published` holds the value of every document by its coordinate; the n-th has the timestamp PUBLISHED + n."""
+
+    settings: Settings
+    flink: Mapping[str, str]
+    jobs: dict[Job, str] = field(default_factory=dict)
+    published: dict[Raw, bytes | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.cluster = Cluster(self.settings)
+        self.rest = FlinkRest(self.settings.flink.rest)
+        for job in JOBS:
+            commit_beginning(self.cluster, job)
+
+    def program(self, job: Job, *arguments: str, **variables: str) -> dict[str, str]:
+        """Run `python -m flink_jobs.<job>` as the supervisor does; its answer."""
+        environment = {**os.environ, **self.flink, **self.settings.environment(), "HEADRACE_CONFIG": "/dev/null"}
+        done = subprocess.run(
+            [sys.executable, "-m", f"flink_jobs.{job.name}", *arguments],
+            cwd=ROOT,
+            env={**environment, **variables},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        answer: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+        return answer
+
+    def start(self, states: Mapping[Job, str] | None = None) -> None:
+        """Submit both jobs, from the states if there are some."""
+        for job in JOBS:
+            self.jobs[job] = self.program(job, *(["--restore", states[job]] if states else []))["job_id"]
+
+    def stop(self) -> dict[Job, str]:
+        """Stop both jobs with a savepoint each."""
+        folders = {job: job.folder(self.settings) / "savepoints" for job in JOBS}
+        return {job: self.rest.stop(running, folders[job], 60) for job, running in self.jobs.items()}
+
+    def end(self) -> None:
+        """Cancel what still runs."""
+        for running in self.jobs.values():
+            if self.rest.job(running) not in ("FINISHED", "CANCELED", "FAILED"):
+                self.rest.cancel(running)
+
+    def publish(self, documents: Iterable[tuple[bytes | None, Mapping[str, bytes]]], partition: int = 0) -> list[Raw]:
+        """Write the documents to one partition, in order, and wait for the broker; their coordinates."""
+        written: list[tuple[Raw, bytes | None]] = []
+
+        def delivered(error: object, message: Message) -> None:
+            assert error is None, error
+            written.append(((int(message.partition() or 0), int(message.offset() or 0)), message.value()))
+
+        producer = Producer(producer_config(self.cluster.brokers))
+        for number, (value, headers) in enumerate(documents, len(self.published)):
+            producer.produce(
+                self.settings.topic(topics.RAW),
+                value,
+                headers=dict(headers),
+                partition=partition,
+                timestamp=PUBLISHED + number,
+                on_delivery=delivered,
+            )
+        assert producer.flush(30) == 0
+        self.published |= dict(written)
+        return [raw for raw, _ in written]
+
+    def read(self, name: str) -> list[Message]:
+        """All committed records of a topic."""
+        return list(self.cluster.read_all(name, {}, self.cluster.end_offsets(name)))
+
+    def clean(self) -> list[tuple[CleanDocument, Message]]:
+        return [(CleanDocument.decode(found.value(), coordinate(found)), found) for found in self.read(topics.CLEAN)]
+
+    def rejected(self, stage: str) -> list[tuple[RejectedHeaders, Message]]:
+        read = [(RejectedHeaders.decode(one.headers(), coordinate(one)), one) for one in self.read(topics.REJECTED)]
+        return [(headers, message) for headers, message in read if headers.stage == stage]
+
+    def blocks(self) -> list[tuple[Block, Message]]:
+        return [(Block.decode(found.value(), coordinate(found)), found) for found in self.read(topics.BLOCKS)]
+
+    def seals(self) -> list[Seal]:
+        return [Seal.decode(found.value(), coordinate(found)) for found in self.read(topics.WINDOWS)]
+
+    def settle(self) -> None:
+        """Wait until every published document is rejected, or stands in a sealed window."""
+
+        def settled() -> bool:
+            sealed = sum(seal.documents for seal in self.seals())
+            return sealed + len(self.rejected("clean")) + len(self.rejected("tokenize")) >= len(self.published)
+
+        self.wait(settled, "outcome for every document")
+
+    def wait(self, reached: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + 120
+        while not reached():
+            for job, running in self.jobs.items():
+                state = self.rest.job(running)
+                assert state in ("CREATED", "RUNNING"), f"{job.name} is {state}: {self.rest.root_cause(running)}"
+            assert time.monotonic() < deadline, f"no {what} within 120 s"
+            time.sleep(0.5)
+
+    def texts(self) -> dict[Raw, str]:
+        """The text of every document, put together again from the blocks."""
+        tokens: dict[Raw, list[int]] = {}
+        for block, _ in self.blocks():
+            ends = [*block.doc_start[1:].tolist(), len(block.tokens)]
+            for (partition, offset), start, end in zip(
+                block.doc_raw.tolist(), block.doc_start.tolist(), ends, strict=True
+            ):
+                tokens.setdefault((partition, offset), []).extend(block.tokens[start:end].tolist())
+        assert all(found[-1] == 0 and 0 not in found[:-1] for found in tokens.values()), (
+            "end-of-text ends, and only that"
+        )
+        tokenizer = Tokenizer.from_file(str(self.settings.tokenizer_file))
+        return {raw: tokenizer.decode(found[:-1]) for raw, found in tokens.items()}

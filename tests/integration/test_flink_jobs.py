@@ -1,0 +1,159 @@
+"""Both Flink jobs on a real broker and a real cluster: every published document has the outcome that it must have."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Producer
+from jobs_stream import PUBLISHED, Stream
+
+from headrace.contract import topics
+from headrace.contract.digests import block_digest, file_sha256, run_digest, shard_of
+from headrace.contract.settings import Settings, load
+from headrace.jobs import CLEAN, TOKENIZE
+from headrace.kafka import producer_config
+
+PLAIN, JSON = {"content-type": b"text/plain"}, {"content-type": b"application/json"}
+
+
+@pytest.fixture
+def stream(settings: Settings, flink: dict[str, str]) -> Iterator[Stream]:
+    quick = ["flink.checkpoint_interval_ms=1000", "tokenize.window_s=1", "tokenize.block_tokens=16"]
+    made = Stream(load(environment=settings.environment(), assignments=quick).settings, flink)
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+def check_blocks(stream: Stream) -> None:
+    """What blocks and seals say of themselves, each other and the documents in them."""
+    settings = stream.settings
+    digests: dict[tuple[int, int], list[bytes]] = defaultdict(list)
+    numbers: dict[tuple[int, int], list[int]] = defaultdict(list)
+    times = {document.raw: message.timestamp()[1] for document, message in stream.clean()}
+    so_far: dict[tuple[int, int], int] = defaultdict(int)
+    for block, message in stream.blocks():
+        assert message.key() == str(block.shard).encode()
+        assert block.tokenizer == file_sha256(str(settings.tokenizer_file))
+        assert len(block.tokens) <= settings.tokenize.block_tokens
+        raws = [(partition, offset) for partition, offset in block.doc_raw.tolist()]
+        assert {shard_of(*raw, settings.tokenize.shards) for raw in raws} == {block.shard}
+        assert message.timestamp()[1] == min(times[raw] for raw in raws)
+        for raw, begin, length in zip(raws, block.doc_from.tolist(), block.span_lengths().tolist(), strict=True):
+            assert begin == so_far[raw], f"tokens of {raw} are missing, doubled, or out of order"
+            so_far[raw] += length
+        digests[block.window, block.shard].append(block_digest(message.value() or b""))
+        numbers[block.window, block.shard].append(block.number)
+    for block, _ in stream.blocks():
+        assert [so_far[raw[0], raw[1]] for raw in block.doc_raw.tolist()] == block.doc_tokens.tolist()
+    seals = stream.seals()
+    assert {(seal.start, seal.shard): seal.digest for seal in seals} == {
+        window: run_digest(found).hex() for window, found in digests.items()
+    }
+    assert all(numbers[seal.start, seal.shard] == list(range(seal.blocks)) for seal in seals)
+    assert all(seal.end - seal.start == 1000 * settings.tokenize.window_s for seal in seals)
+    assert sum(seal.tokens for seal in seals) == sum(so_far.values())
+    assert sum(seal.documents for seal in seals) == len(so_far)
+
+
+def test_every_document_has_the_outcome_it_must_have(stream: Stream) -> None:
+    good = "A good text, with ünïcödé,\n\nparagraphs and <|endoftext|> typed in the middle."
+    said = {"text": "A text that says  more of itself", "id": "m1", "source": "mail", "label": "ham"}
+    cases: list[tuple[str, bytes | None, dict[str, bytes]]] = [
+        ("clean", good.encode(), PLAIN),
+        ("duplicate", good.replace("\n\n", "\r\n\r\n\r\n").replace(" typed", " \x07typed").encode(), PLAIN),
+        ("clean", json.dumps(said | {"time": "2020-01-01T00:00:00Z"}).encode(), JSON),
+        ("duplicate", json.dumps(said | {"source": "elsewhere"}).encode(), {}),
+        ("clean", b'{"text": "never parsed, being plain"}', PLAIN),
+        ("clean", b"The quick brown fox jumps over the lazy dog. " * 40, {"source": b"books"}),
+        ("empty", None, {}),
+        ("empty", b"", PLAIN),
+        ("empty", b" \n\x00 ", PLAIN),
+        ("too_long", b"a" * (stream.settings.clean.max_document_bytes + 1), PLAIN),
+        ("invalid_utf8", b"bad \xff\xfe bytes", PLAIN),
+        ("bad_json", b'{"text": "cut', JSON),
+        ("bad_field", b'{"text": 5}', JSON),
+        ("content_type", b"<html>", {"content-type": b"text/html"}),
+        ("gopher_short_doc", b"too short", PLAIN),
+        ("lorem_ipsum", b"Lorem ipsum dolor sit amet consectetur", PLAIN),
+        ("clean", b"accepted after all of them", {}),
+    ]
+    raws = stream.publish((value, headers) for _, value, headers in cases)
+    expected = dict(zip(raws, [outcome for outcome, _, _ in cases], strict=True))
+    stream.start()
+    stream.settle()
+
+    clean = {document.raw: (document, message) for document, message in stream.clean()}
+    rejects = {headers.raw: (headers, message) for headers, message in stream.rejected("clean")}
+    assert len(clean) + len(rejects) == len(stream.clean()) + len(stream.rejected("clean")) == len(cases)
+    assert {raw: headers.reason for raw, (headers, _) in rejects.items()} | dict.fromkeys(clean, "clean") == expected
+    times = {raw: PUBLISHED + number for number, raw in enumerate(raws)}
+    for raw, (headers, message) in rejects.items():
+        assert message.value() == (None if headers.reason == "duplicate" else stream.published[raw])
+        assert message.timestamp()[1] == times[raw]
+    assert {raw: message.timestamp()[1] for raw, (_, message) in clean.items()} == {raw: times[raw] for raw in clean}
+
+    mail, books, plain = clean[raws[2]][0], clean[raws[5]][0], clean[raws[4]][0]
+    assert (mail.id, mail.source, mail.label, mail.time) == ("m1", "mail", "ham", 1_577_836_800_000)
+    assert (books.id, books.source, books.label, books.time) == (None, "books", None, times[raws[5]])
+    assert plain.text == '{"text": "never parsed, being plain"}'
+    check_blocks(stream)
+    texts = stream.texts()
+    assert texts == {raw: document.text for raw, (document, _) in clean.items()}
+    assert texts[raws[0]] == good
+    assert stream.rejected("tokenize") == []
+
+    # What is in text.clean and is no clean document does not stop the job either.
+    producer = Producer(producer_config(stream.cluster.brokers))
+    for value in (None, b'{"raw": "nowhere"}'):
+        producer.produce(stream.settings.topic(topics.CLEAN), value, partition=3)
+    producer.flush(30)
+    stream.wait(lambda: len(stream.rejected("tokenize")) == 2, "rejects of tokenize")
+    found = stream.rejected("tokenize")
+    assert {message.value() for _, message in found} == {None, b'{"raw": "nowhere"}'}
+    assert all(headers.reason == "bad_record" and "text.clean[3]@" in headers.detail for headers, _ in found)
+
+
+def documents(first: int, last: int) -> Iterator[tuple[bytes, dict[str, bytes]]]:
+    for number in range(first, last):
+        filler = " ".join(f"word{number * step % 97}" for step in range(1, 3 + number % 23))
+        yield f"document number {number} has words: {filler}".encode(), PLAIN
+
+
+def test_nothing_is_lost_or_doubled_over_a_stop_and_a_restore(stream: Stream) -> None:
+    stream.start()
+    first = [
+        raw
+        for partition in range(4)
+        for raw in stream.publish(documents(partition * 50, partition * 50 + 50), partition)
+    ]
+    stream.wait(lambda: len(stream.clean()) > 0, "first document")  # so the stop finds work in hand
+    stream.publish(documents(200, 300), 1)
+    states = stream.stop()
+    repeated = stream.publish(documents(0, 30), 2)
+    stream.publish(documents(300, 350), 3)
+    stream.start(states)
+    stream.publish(documents(350, 400), 0)
+    stream.settle()
+
+    outcomes = [document.raw for document, _ in stream.clean()] + [
+        headers.raw for headers, _ in stream.rejected("clean")
+    ]
+    assert sorted(outcomes) == sorted(stream.published)
+    rejects = {headers.raw: headers.reason for headers, _ in stream.rejected("clean")}
+    assert rejects == dict.fromkeys(repeated, "duplicate"), "what was seen is remembered over a stop"
+    assert set(first).isdisjoint(rejects)
+    assert stream.texts() == {document.raw: document.text for document, _ in stream.clean()}
+    check_blocks(stream)
+
+
+def test_the_hash_of_a_plan_speaks_of_the_query_alone(stream: Stream) -> None:
+    plan = stream.program(CLEAN, "--describe")["plan"]
+    elsewhere = {"HEADRACE_KAFKA__BROKERS": "elsewhere:1", "HEADRACE_LOCAL__DATA_DIR": "elsewhere"}
+    assert stream.program(CLEAN, "--describe", **elsewhere) == {"plan": plan}
+    windows = {
+        stream.program(TOKENIZE, "--describe", HEADRACE_TOKENIZE__WINDOW_S=seconds)["plan"] for seconds in ("2", "3")
+    }
+    assert len(windows | {plan}) == 3
