@@ -8,6 +8,7 @@ import typer
 
 from headrace.cli import (
     demo,
+    doctor,
     down,
     jobs,
     logs,
@@ -39,6 +40,7 @@ def headrace() -> None:
 
 
 app.command()(demo.demo)
+app.command()(doctor.doctor)
 app.command()(up.up)
 app.command()(down.down)
 app.command()(status.status)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-import pyflink
-
+from headrace.contract.errors import DependencyError
 from headrace.contract.settings import ROOT, Settings
 from headrace.local import jars
 from headrace.local.java import java_home
@@ -18,7 +18,6 @@ from headrace.local.process import Part
 
 JOBMANAGER = "jobmanager"
 TASKMANAGER = "taskmanager"
-HOME = Path(pyflink.__file__).parent
 DEPLOY = ROOT / "deploy" / "flink"
 JOBS = 2
 """Each takes flink.parallelism slots."""
@@ -46,12 +45,19 @@ def flink(settings: Settings) -> Flink:
     )
 
 
+def home() -> Path:
+    """The Flink distribution inside the wheel. Raises DependencyError where it is not installed."""
+    if (found := importlib.util.find_spec("pyflink")) is None or found.origin is None:
+        raise DependencyError("Flink is not installed: pip install 'headrace[local]', or `make demo` in a checkout")
+    return Path(found.origin).parent
+
+
 def environment(settings: Settings) -> dict[str, str]:
     """What the cluster's processes and whoever submits a job to it have in their environment."""
     run = settings.data_dir / "run"
     return {
         "JAVA_HOME": str(java_home()),
-        "FLINK_HOME": str(HOME),  # without it PyFlink overwrites FLINK_LIB_DIR
+        "FLINK_HOME": str(home()),  # without it PyFlink overwrites FLINK_LIB_DIR
         "FLINK_CONF_DIR": str(run / "flink-conf"),
         "FLINK_LIB_DIR": str(run / "flink-lib"),
         "FLINK_LOG_DIR": str(settings.data_dir / "logs"),
@@ -66,7 +72,7 @@ def wanted_slots(settings: Settings) -> int:
 
 
 def _part(name: str, environment: dict[str, str], metrics_port: int) -> Part:
-    script = str(HOME / "bin" / f"{name}.sh")
+    script = str(home() / "bin" / f"{name}.sh")
     command = ("bash", script, "start-foreground", "-D", f"metrics.reporter.prometheus.port={metrics_port}")
     return Part(name, command, {**environment, "JVM_ARGS": f"-Dheadrace.part={name}"})
 
@@ -100,6 +106,6 @@ def _lib(settings: Settings) -> None:
     folder = settings.data_dir / "run" / "flink-lib"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    operators = sorted((HOME / "opt").glob("flink-python-*.jar"))
-    for jar in [*(HOME / "lib").glob("*.jar"), *operators, *jars.paths("flink", settings.cache_dir)]:
+    operators = sorted((home() / "opt").glob("flink-python-*.jar"))
+    for jar in [*(home() / "lib").glob("*.jar"), *operators, *jars.paths("flink", settings.cache_dir)]:
         (folder / jar.name).symlink_to(jar)
