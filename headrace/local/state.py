@@ -115,9 +115,7 @@ def try_lock(data_dir: Path) -> int | None:
 
 def request(data_dir: Path, **order: Any) -> None:
     """Leave an order for the supervisor: do="restart", part=…; do="ranks", ranks=…; do="keep"."""
-    folder = run_dir(data_dir) / "requests"
-    folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / f"{uuid4().hex}.json", orjson.dumps(order))
+    _replace(run_dir(data_dir) / "requests" / f"{uuid4().hex}.json", orjson.dumps(order))
 
 
 def take_requests(data_dir: Path) -> list[dict[str, Any]]:
@@ -130,6 +128,7 @@ def take_requests(data_dir: Path) -> list[dict[str, Any]]:
 
 
 def _replace(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
     new.write_bytes(content)
     new.replace(path)

@@ -1,0 +1,86 @@
+"""A stack runs as long as somebody holds its lock, whatever its state file says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from headrace.contract.errors import ContractError, DependencyError, SettingsError
+from headrace.contract.settings import Settings, load
+from headrace.local import stack, state
+from headrace.local.state import PartState, State
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load(environment={"HEADRACE_LOCAL__DATA_DIR": str(tmp_path), "HEADRACE_CONFIG": os.devnull}).settings
+
+
+def some_state(settings: Settings, *parts: PartState) -> State:
+    return State(os.getpid(), "running", 1.5, settings.environment(), parts)
+
+
+def test_what_is_written_is_read(settings: Settings) -> None:
+    before = some_state(settings, PartState("broker", "failed", None, 2.0, 3, 1, ("last", "words"), "here:1"))
+    state.write(before, settings.data_dir)
+    assert state.read(settings.data_dir) == before
+    assert before.settings == settings
+    assert before.failed == before.parts
+
+
+def test_stale_state_is_no_stack(settings: Settings) -> None:
+    state.write(some_state(settings), settings.data_dir)
+    assert state.running(settings.data_dir) is None
+    assert list(stack.stopping(settings)) == []
+
+
+def test_held_lock_is_a_stack_and_forbids_a_second(settings: Settings) -> None:
+    state.write(some_state(settings), settings.data_dir)
+    lock = state.try_lock(settings.data_dir)
+    assert lock is not None
+    try:
+        assert state.running(settings.data_dir) == some_state(settings)
+        assert state.try_lock(settings.data_dir) is None
+        with pytest.raises(DependencyError, match="runs or starts"):
+            stack.launch(settings)
+    finally:
+        os.close(lock)
+    assert state.running(settings.data_dir) is None
+
+
+def test_a_child_keeps_the_lock_until_it_is_killed(settings: Settings) -> None:
+    lock = state.try_lock(settings.data_dir)
+    assert lock is not None
+    child = subprocess.Popen(["sleep", "60"], pass_fds=(lock,))
+    os.close(lock)
+    assert state.try_lock(settings.data_dir) is None
+    child.kill()
+    child.wait()
+    again = state.try_lock(settings.data_dir)
+    assert again is not None
+    os.close(again)
+
+
+def test_each_order_is_taken_once_and_in_turn(settings: Settings) -> None:
+    state.request(settings.data_dir, do="restart", part="planner")
+    state.request(settings.data_dir, do="ranks", ranks=3)
+    orders = state.take_requests(settings.data_dir)
+    assert orders == [{"do": "restart", "part": "planner"}, {"do": "ranks", "ranks": 3}]
+    assert state.take_requests(settings.data_dir) == []
+
+
+@pytest.mark.parametrize(("code", "kind"), [(2, SettingsError), (4, ContractError), (1, DependencyError)])
+def test_a_part_that_failed_for_good_is_raised_with_its_last_lines(
+    settings: Settings, code: int, kind: type[Exception]
+) -> None:
+    with pytest.raises(kind, match=f"(?s)planner failed with exit code {code}.*its last line"):
+        stack.check(some_state(settings, PartState("planner", "failed", exit_code=code, error=("its last line",))))
+
+
+def test_settings_of_another_broker_are_not_passed_over(settings: Settings) -> None:
+    other = settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"brokers": "elsewhere:9092"})})
+    with pytest.raises(SettingsError, match=r"kafka\.brokers is elsewhere:9092"):
+        stack.settle(other)
