@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from confluent_kafka import Message, Producer
@@ -32,6 +33,8 @@ class Stream:
     settings: Settings
     flink: Mapping[str, str]
     jobs: dict[Job, str] = field(default_factory=dict)
+    plans: dict[Job, str] = field(default_factory=dict)
+    states: dict[Job, str] = field(default_factory=dict)
     published: dict[Raw, bytes | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -40,10 +43,10 @@ class Stream:
         for job in JOBS:
             commit_beginning(self.cluster, job)
 
-    def program(self, job: Job, *arguments: str, **variables: str) -> dict[str, str]:
-        """Run `python -m flink_jobs.<job>` as the supervisor does; its answer."""
+    def program(self, job: Job, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m flink_jobs.<job>` as the supervisor does."""
         environment = {**os.environ, **self.flink, **self.settings.environment(), "HEADRACE_CONFIG": "/dev/null"}
-        done = subprocess.run(
+        return subprocess.run(
             [sys.executable, "-m", f"flink_jobs.{job.name}", *arguments],
             cwd=ROOT,
             env={**environment, **variables},
@@ -52,19 +55,23 @@ class Stream:
             timeout=120,
             check=False,
         )
+
+    def start(self) -> None:
+        """Submit both jobs, from what `stop` left if there is some."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self._submit, JOBS))
+
+    def _submit(self, job: Job) -> None:
+        restore = ("--restore", self.states[job], "--expect", self.plans[job]) if self.states else ()
+        done = self.program(job, *restore)
         assert done.returncode == 0, done.stderr
-        answer: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
-        return answer
+        answer = json.loads(done.stdout.splitlines()[-1])
+        self.jobs[job], self.plans[job] = answer["job_id"], answer["plan"]
 
-    def start(self, states: Mapping[Job, str] | None = None) -> None:
-        """Submit both jobs, from the states if there are some."""
-        for job in JOBS:
-            self.jobs[job] = self.program(job, *(["--restore", states[job]] if states else []))["job_id"]
-
-    def stop(self) -> dict[Job, str]:
-        """Stop both jobs with a savepoint each."""
-        folders = {job: job.folder(self.settings) / "savepoints" for job in JOBS}
-        return {job: self.rest.stop(running, folders[job], 60) for job, running in self.jobs.items()}
+    def stop(self) -> None:
+        """Stop both jobs with a savepoint each, from which `start` will go on."""
+        for job, running in self.jobs.items():
+            self.states[job] = self.rest.stop(running, job.folder(self.settings) / "savepoints", 60)
 
     def end(self) -> None:
         """Cancel what still runs."""
