@@ -41,7 +41,7 @@ def tables() -> list[tuple[str, str]]:
     found = [
         (f"{path.parent.name}.{match[1]}", match[0])
         for path in tracked("flink_jobs/*.sql")
-        for match in re.finditer(r"CREATE TEMPORARY TABLE (\w+).*?\n\);?", path.read_text(), re.S)
+        for match in re.finditer(r"CREATE TEMPORARY TABLE (\w+).*?\n\);", path.read_text(), re.S)
     ]
     assert len(found) >= 4, "a source and a sink in each of two jobs"
     return found
