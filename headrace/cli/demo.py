@@ -152,7 +152,8 @@ def sample(checkpoint: str) -> str:
 def explain_kept(console: Console, folder: Path, settings: Settings) -> None:
     """How to look at what was left running, and how to end it."""
     here = f"--set local.data_dir={folder}"
-    console.print(f"\nIt runs on. Flink's pages are at {settings.flink.rest}, the broker at {settings.kafka.brokers}.")
+    where = f"Flink's pages are at {settings.flink.rest}, the broker at {settings.kafka.brokers}"
+    console.print(f"\nIt runs on: {where}", highlight=False, soft_wrap=True)
     for command in ("status", "verify", "publish FILE", "sample", "logs trainer", "down"):
         console.print(f"  headrace {command} {here}", highlight=False, soft_wrap=True)
 

@@ -79,7 +79,7 @@ def draw(path: Path, steps: Mapping[int, StepReport], samples: Sequence[Sample],
     loss.plot(trained, [report.loss for report in ordered], linewidth=1, label="loss of each step")
     loss.axhline(found.unigram_entropy, color="tab:red", linestyle="--", label="unigram entropy: word frequency alone")
     loss.hlines(found.last_tenth_loss, trained[-1] * 0.9, trained[-1], color="black", label="mean of the last tenth")
-    loss.set(xlabel="tokens trained", ylabel="nats a token", title=f"{found.margin:.2f} nats below word frequency")
+    loss.set(xlabel="tokens trained", ylabel="nats a token", title="learning")
     loss.legend()
     seconds = [sample.seconds for sample in samples]
     for name, label in (("published", "published"), ("decided", "accepted or rejected"), ("packed", "in blocks")):

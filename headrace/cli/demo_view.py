@@ -28,7 +28,7 @@ class View:
         self._console = console
         self._documents = documents
         self._said_s = 0.0
-        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
 
     def __enter__(self) -> Self:
         if self._live:
