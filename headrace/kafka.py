@@ -238,7 +238,7 @@ class Cluster:
         if start >= end:
             return
         # Behind the last record there may be markers alone: only an end of partition says so, and it should come soon.
-        soon = {"enable.partition.eof": True, "fetch.wait.max.ms": 10}
+        soon: dict[str, Any] = {"enable.partition.eof": True, "fetch.wait.max.ms": 10}
         reader = Consumer(consumer_config(self.brokers, **soon))
         try:
             reader.assign([TopicPartition(self.settings.topic(name), partition, start)])
