@@ -27,15 +27,20 @@ def with_values(settings: Settings, *assignments: str) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def stack_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def jars_there() -> None:
+    """The pinned jars are in the user's cache."""
+    for _ in jars.fetch(jars.locked(), load(environment={}).settings.cache_dir):
+        pass
+
+
+@pytest.fixture(scope="session")
+def stack_settings(jars_there: None, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings of the session's stack: free ports, a data directory of its own, the user's cache of jars."""
     zeros = [f"local.ports.{name}=0" for name in Ports.model_fields]
     settings = load(
         environment={"HEADRACE_CONFIG": "/dev/null"},
         assignments=[*zeros, f"local.data_dir={tmp_path_factory.mktemp('stack')}"],
     ).settings
-    for _ in jars.fetch(jars.locked(), settings.cache_dir):
-        pass
     chosen = ports.choose(settings).model_dump()
     return with_values(
         settings,

@@ -1,0 +1,194 @@
+"""The whole stack, its real parts, supervised: down and up again, each process killed, the supervisor killed.
+
+The documents are few and the model is tiny; what counts is that each document is trained exactly once in the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from typer.testing import CliRunner, Result
+
+from headrace.audit.verify import verify_deployment
+from headrace.cli.main import app
+from headrace.client import Publisher
+from headrace.contract.errors import ContractError
+from headrace.contract.plan import Step, decode_plan
+from headrace.contract.settings import Ports, Settings, load
+from headrace.contract.topics import CLEAN, PLAN
+from headrace.kafka import Cluster, coordinate
+from headrace.local import parts, process, state
+from headrace.local.parts import jobs_run
+from headrace.local.stack import Stack
+
+pytestmark = pytest.mark.timeout(600)
+ZEROS = [f"local.ports.{name}=0" for name in Ports.model_fields]
+KILLED = ("planner", "rank1", "taskmanager", "jobs", "jobmanager", "broker")
+
+
+def make_settings(folder: Path) -> Settings:
+    """A fresh stack on free ports: tiny model, short windows."""
+    return load(
+        environment={"HEADRACE_CONFIG": os.devnull},
+        assignments=[
+            *ZEROS,
+            f"local.data_dir={folder}",
+            "trainer.model=tiny",
+            "tokenize.block_tokens=64",
+            "tokenize.window_s=1",
+            "flink.checkpoint_interval_ms=1000",
+        ],
+    ).settings
+
+
+@pytest.fixture(scope="module")
+def running(jars_there: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    data_dir = tmp_path_factory.mktemp("whole")
+    with Stack(make_settings(data_dir)) as whole:
+        whole.wait_running(300)
+        yield whole
+    assert process.marked(data_dir) == []
+
+
+def publish(settings: Settings, first: int, count: int) -> None:
+    """Documents with numbers of their own, so that none is a duplicate of another."""
+    with Publisher(settings) as publisher:
+        for number in range(first, first + count):
+            publisher.publish(f"This is the document with number {number} of a small stream of text.")
+
+
+def assert_each_trained_once(settings: Settings, documents: int) -> None:
+    report = verify_deployment(settings, "main", 120, lambda records: lambda more: None)
+    report.settled = True
+    assert report.holds, report.as_json()
+    assert sum(1 for _ in records(settings, CLEAN)) == documents
+
+
+def records(settings: Settings, topic: str) -> Iterator[object]:
+    cluster = Cluster(settings)
+    return cluster.read_all(topic, {}, cluster.settled_ends(topic, 30))
+
+
+def headrace(data_dir: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments, "--set", f"local.data_dir={data_dir}"])
+
+
+def test_status_and_a_second_up_say_that_it_runs(running: Stack) -> None:
+    data_dir = running.settings.data_dir
+    assert {"supervisor", *parts.ALL, "rank0", "rank1"} == set(running.pids)
+    status = headrace(data_dir, "status", "--json")
+    assert status.exit_code == 0, status.output
+    said = json.loads(status.output)
+    assert said["running"]
+    assert {part["name"]: part["state"] for part in said["parts"]} == dict.fromkeys(parts.ALL, "running")
+    before = running.pids
+    second = headrace(data_dir, "up")
+    assert second.exit_code == 0, second.output
+    assert "already" in second.output
+    assert running.pids == before
+
+
+@pytest.mark.parametrize("name", KILLED)
+def test_a_killed_process_comes_back_and_nothing_is_lost(running: Stack, name: str) -> None:
+    settings, turn = running.settings, KILLED.index(name)
+    part = "trainer" if name.startswith("rank") else name
+    restarts = {each.name: each.restarts for each in running.state().parts}[part]
+    publish(settings, turn * 40, 20)
+    killed = psutil.Process(running.pids[name])
+    running.kill(name)
+
+    def back() -> bool:
+        now = running.state().parts
+        again = any(each.name == part and each.restarts == restarts + 1 for each in now)
+        return again and all(each.state == "running" for each in now) and jobs_run(settings)
+
+    running.wait_until(back, 180, f"{name} is back")
+    assert not killed.is_running()
+    publish(settings, turn * 40 + 20, 20)
+    assert_each_trained_once(settings, turn * 40 + 40)
+
+
+def test_down_in_mid_stream_and_up_again_goes_on(running: Stack) -> None:
+    settings = running.settings
+    before = len(KILLED) * 40
+    publish(settings, before, 60)
+    planned = [decode_plan(message.value(), coordinate(message)) for message in records(settings, PLAN)]
+    down = headrace(settings.data_dir, "down")
+    assert down.exit_code == 0, down.output
+    assert process.marked(settings.data_dir) == []
+    assert headrace(settings.data_dir, "status").exit_code == 3
+    again = headrace(settings.data_dir, "down")
+    assert again.exit_code == 0
+    assert "nothing runs" in again.output
+    for job in ("clean", "tokenize"):
+        assert list((settings.flink_state_dir / job / "savepoints").glob("*/_metadata")), "stopped without a savepoint"
+    with Stack(make_settings(settings.data_dir)) as second:
+        second.wait_running(300)
+        publish(second.settings, before + 60, 60)
+        assert_each_trained_once(second.settings, before + 120)
+        later = [decode_plan(message.value(), coordinate(message)) for message in records(second.settings, PLAN)]
+    assert later[: len(planned)] == planned
+    steps = [record.step for record in later if isinstance(record, Step)]
+    assert steps == list(range(len(steps)))
+    assert len(later) > len(planned)
+
+
+def test_nothing_outlives_a_killed_supervisor_and_up_works_again(jars_there: None, tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    with Stack(settings, (parts.BROKER, parts.JOBMANAGER, parts.TASKMANAGER)) as first:
+        first.wait_running(120)
+        cluster_id = Cluster(first.settings).id()
+        first.kill("supervisor")
+        deadline = time.monotonic() + 60
+        while process.marked(tmp_path):
+            assert time.monotonic() < deadline, process.marked(tmp_path)
+            time.sleep(0.2)
+        assert state.running(tmp_path) is None
+    with Stack(settings, (parts.BROKER,)) as second:
+        second.wait_running(120)
+        assert Cluster(second.settings).id() == cluster_id
+
+
+def test_a_stack_ends_with_its_owner(jars_there: None, tmp_path: Path) -> None:
+    program = f"""
+import sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_stack import make_settings
+from headrace.local.stack import Stack
+with Stack(make_settings(Path({str(tmp_path)!r})), ("broker",)) as stack:
+    stack.wait_running(120)
+    print("runs", flush=True)
+    time.sleep(600)
+"""
+    owner = psutil.Popen([sys.executable, "-c", program], stdout=-1)
+    assert owner.stdout.readline() == b"runs\n"
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    deadline = time.monotonic() + 60
+    while state.running(tmp_path) is not None or process.marked(tmp_path):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_a_contract_that_a_restart_cannot_mend_is_shown_and_not_retried(jars_there: None, tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    folder = settings.flink_state_dir / "clean" / "checkpoints" / "aaaa" / "chk-1"
+    folder.mkdir(parents=True)
+    (folder / "_metadata").write_bytes(b"torn")
+    with Stack(settings, (parts.BROKER, parts.JOBMANAGER, parts.JOBS)) as stack:
+        with pytest.raises(ContractError, match=r"chk-1/_metadata"):
+            stack.wait_running(180)
+        (jobs,) = [part for part in stack.state().parts if part.name == parts.JOBS]
+        assert (jobs.state, jobs.exit_code, jobs.restarts) == ("failed", 4, 0)
+        status = headrace(tmp_path, "status")
+        assert status.exit_code == 3
+        assert "chk-1/_metadata" in status.output
