@@ -14,12 +14,12 @@ import orjson
 from confluent_kafka import Producer
 
 from headrace.cli.demo_report import Sample
-from headrace.cli.demo_view import View
+from headrace.cli.demo_view import View, line
 from headrace.cli.inputs import Format, Refused, read
 from headrace.cli.watch import Watch
 from headrace.client import Publisher
 from headrace.contract.documents import JSON, PLAIN
-from headrace.contract.errors import SettingsError
+from headrace.contract.errors import DependencyError, HeadraceError, SettingsError
 from headrace.contract.settings import CONFIG_VARIABLE, Ports, Settings, load
 from headrace.contract.topics import CONTROL
 from headrace.contract.training import Command
@@ -68,16 +68,18 @@ def texts(settings: Settings, file: Path | None, seed: int) -> list[Sendable]:
     Raises SettingsError naming the first line of the file that is no document.
     """
     if file is None:
-        return [_sendable(document) for document in demo_documents(settings, seed)]
+        return [sendable(document) for document in demo_documents(settings, seed)]
     found: list[Sendable] = []
     for item in read(str(file), Format.jsonl, settings.clean.max_document_bytes, stdin=BytesIO()):
         if isinstance(item, Refused):
             raise SettingsError(f"{item.place}: {item.reason}: {item.detail}")
         found.append((item.value, item.headers))
+    if not found:
+        raise SettingsError(f"{file} holds no document")
     return found
 
 
-def _sendable(document: Document) -> Sendable:
+def sendable(document: Document) -> Sendable:
     """A corpus' document as a publisher would send it: bytes that are not UTF-8 as they are, the rest as JSON."""
     if document.raw is not None:
         return document.raw, {"content-type": PLAIN, "source": document.source, "id": document.id}
@@ -97,12 +99,22 @@ class Stream:
         self.begun = time.monotonic()
 
     def run(self) -> None:
-        """Block until all documents are trained; raises DependencyError when a part of the stack failed for good."""
+        """Block until all documents are trained and a checkpoint holds it.
+
+        Raises DependencyError when a part of the stack failed for good or nothing moves any more, and HeadraceError
+        when no document was accepted.
+        """
         with self.watch, self.publisher:
-            self.stack.wait_until(self.turn, STREAM_TIMEOUT_S, "all documents are trained")
-            self.publisher.flush()
-            save(self.stack.settings, self.stack.settings.trainer.run)
-            self.stack.wait_until(self.turn_saved, SAVE_TIMEOUT_S, "the last checkpoint is written")
+            try:
+                self.stack.wait_until(self.turn, STREAM_TIMEOUT_S, "all documents are trained")
+                self.publisher.flush()
+                save(self.stack.settings, self.stack.settings.trainer.run)
+                self.stack.wait_until(self.turn_saved, SAVE_TIMEOUT_S, "the last checkpoint is written")
+            except TimeoutError as error:
+                state = line(self.watch.seen, time.monotonic() - self.begun)
+                raise DependencyError(f"{error}; as far as it came: {state}") from None
+        if not self.watch.seen.steps:
+            raise HeadraceError(f"no document was accepted, so nothing was trained: {dict(self.watch.seen.rejected)}")
 
     @property
     def checkpoint(self) -> str:

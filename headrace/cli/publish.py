@@ -39,33 +39,42 @@ def publish(
     and the rest goes on.
 
     Exit code 0: the broker holds every document. 2: all but the named ones.
-    3: the broker is not there or went away.
+    3: the broker is not there or went away. 130: ended by Ctrl-C.
 
     [dim]headrace publish mails/ news.jsonl --source archive[/]
     [dim]tail -F app.log | headrace publish - --source app[/]
     """
     from headrace.client import Publisher
 
-    files = files_of(paths)
-    limit = settings.clean.max_document_bytes
+    files, limit = files_of(paths), settings.clean.max_document_bytes
+    said = {"source": source} if source else {}
+    interrupted = False
     refused: Counter[str] = Counter()
     begun = time.monotonic()
     with Progress(*COLUMNS, console=err, disable=not err.is_terminal) as progress, Publisher(settings) as publisher:
         total = None if STDIN in files else sum(Path(file).stat().st_size for file in files)
         bar = progress.add_task("", total=total)
-        for item in (item for file in files for item in read(file, form, limit, sys.stdin.buffer)):
-            if isinstance(item, Refused):
-                refused[item.reason] += 1
-                err.print(f"{item.place}: {item.reason}: {item.detail}", markup=False, highlight=False, soft_wrap=True)
-                continue
-            publisher.publish_raw(item.value, {**item.headers, **({"source": source} if source else {})})
-            speed = _rate(publisher.delivered, time.monotonic() - begun)
-            progress.update(bar, advance=len(item.value), description=speed)
+        try:
+            for item in (item for file in files for item in read(file, form, limit, sys.stdin.buffer)):
+                if isinstance(item, Refused):
+                    refused[item.reason] += 1
+                    _name(item)
+                    continue
+                publisher.publish_raw(item.value, {**item.headers, **said})
+                speed = _rate(publisher.delivered, time.monotonic() - begun)
+                progress.update(bar, advance=len(item.value), description=speed)
+        except KeyboardInterrupt:  # how a pipe without end is ended: what was read is still delivered
+            interrupted = True
         publisher.flush()
         progress.update(bar, completed=total)
     _summary(publisher.delivered, refused, time.monotonic() - begun, json)
-    if refused:
-        raise typer.Exit(2)
+    if interrupted or refused:
+        raise typer.Exit(130 if interrupted else 2)
+
+
+def _name(item: Refused) -> None:
+    """Say what cannot be published, and where it stands."""
+    err.print(f"{item.place}: {item.reason}: {item.detail}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _rate(documents: int, seconds: float) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,22 @@ def test_all_published_is_exit_0(settings: Settings) -> None:
     done = publish(settings, "-", stdin=b"one\ntwo\n")
     assert (done.returncode, len(held(settings))) == (0, 2), done.stderr
     assert b"published 2 documents" in done.stdout
+
+
+def test_ctrl_c_ends_a_pipe_and_loses_nothing_that_was_read(settings: Settings) -> None:
+    environment = {**os.environ, "HEADRACE_CONFIG": "/dev/null", **settings.environment()}
+    command = [sys.executable, "-m", "headrace.cli.main", "publish", "-"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, **pipes) as publisher:  # type: ignore[call-overload]
+        publisher.stdin.write(b"one\ntwo\n")
+        publisher.stdin.flush()
+        deadline = time.monotonic() + 60
+        while len(held(settings)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.2)
+        publisher.send_signal(signal.SIGINT)
+        assert publisher.wait(30) == 130
+        assert b"published 2 documents" in publisher.stdout.read()
+    assert len(held(settings)) == 2
 
 
 def test_a_missing_topic_and_a_missing_broker_are_exit_3_and_say_what_to_do(settings: Settings) -> None:

@@ -12,14 +12,17 @@ import pytest
 from rich.console import Console
 
 from headrace.cli.demo_report import Sample, draw, last_tenth_loss, learned, unigram_entropy
+from headrace.cli.demo_run import fresh, sendable, settings_of_demo, texts
 from headrace.cli.demo_view import View, sparkline
 from headrace.cli.watch import Seen
 from headrace.contract.blocks import Block
-from headrace.contract.documents import RejectedHeaders
-from headrace.contract.errors import RecordError
+from headrace.contract.documents import RawDocument, RejectedHeaders, decode_raw
+from headrace.contract.errors import RecordError, SettingsError
 from headrace.contract.plan import Origin, Run, Step
+from headrace.contract.settings import load
 from headrace.contract.topics import BLOCKS, CHECKPOINTS, CLEAN, PLAN, RAW, REJECTED, STEPS
 from headrace.contract.training import CheckpointAnnouncement, IdleReport, StepReport
+from headrace.local.corpora import Document
 
 
 class Record:
@@ -135,3 +138,44 @@ def test_the_view_shows_counts_on_a_terminal_and_in_lines(terminal: bool) -> Non
     for part in ("6.500", "1,234", "short_doc 17", "planner") if terminal else ("6.500", "in 1234", "steps 1/2"):
         assert part in said
     assert terminal or said.count("\n") == 1
+
+
+def test_a_demo_deletes_only_what_a_demo_made(tmp_path: Path) -> None:
+    data = fresh(tmp_path / "new" / "demo")
+    (data / "kafka").mkdir()
+    assert [path.name for path in fresh(data).iterdir()] == [".headrace-demo"]
+    (tmp_path / "mine").mkdir()
+    assert fresh(tmp_path / "mine") == tmp_path / "mine"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").touch()
+    with pytest.raises(SettingsError, match="no demo made it"):
+        fresh(tmp_path / "other")
+
+
+def test_a_demo_stands_alone_whatever_the_settings_say(tmp_path: Path) -> None:
+    given = ["kafka.brokers=prod:9092", "trainer.checkpoint_dir=/models", "local.ports.broker=9092", "trainer.ranks=3"]
+    own = settings_of_demo(load(assignments=given, environment={}).settings, tmp_path)
+    assert (own.kafka.brokers, own.local.ports.broker, own.trainer.ranks) == ("", 0, 3)
+    assert (own.data_dir, own.checkpoint_dir) == (tmp_path, tmp_path / "checkpoints")
+
+
+def test_a_file_of_documents_is_read_whole_or_its_first_bad_line_is_named(tmp_path: Path) -> None:
+    settings = load(environment={}).settings
+    file = tmp_path / "d.jsonl"
+    file.write_text('{"text": "a"}\n\n{"text": "b"}')
+    assert [value for value, _ in texts(settings, file, 1)] == [b'{"text": "a"}', b'{"text": "b"}']
+    file.write_text('{"text": "a"}\n{"text": 1}')
+    with pytest.raises(SettingsError, match=r"d\.jsonl:2: bad_field"):
+        texts(settings, file, 1)
+    file.write_text("\n")
+    with pytest.raises(SettingsError, match="no document"):
+        texts(settings, file, 1)
+
+
+def test_a_sent_document_of_a_corpus_decodes_to_itself() -> None:
+    value, headers = sendable(Document("1", "chat", "hi", 5, "ham"))
+    assert decode_raw(value, {"content-type": headers["content-type"].encode()}, 99) == RawDocument(
+        "hi", "1", "chat", 5, "ham"
+    )
+    value, headers = sendable(Document("2", "mail", "é", 5, "ham", raw=b"\xe9"))
+    assert (value, headers["content-type"], headers["source"]) == (b"\xe9", "text/plain", "mail")
