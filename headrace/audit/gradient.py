@@ -38,14 +38,15 @@ class ReportCheck:
     """Compares every report of one run with the plan.
 
     `position` is the step that the run's last report leads to: what is trained, unless the run crashed since then.
+    `same_bits`: in canonical reduction on machines of one fingerprint a step that is trained again has the same loss.
     An attempt whose `fed` once went wrong cannot be right again, since `fed` is a chain: it is named once.
     """
 
     def __init__(
-        self, planned: Planned, canonical: bool, leaf_blocks: int, blocks_of: BlocksOf, findings: Findings
+        self, planned: Planned, same_bits: bool, leaf_blocks: int, blocks_of: BlocksOf, findings: Findings
     ) -> None:
         self.planned = planned
-        self.canonical = canonical
+        self.same_bits = same_bits
         self.leaf_blocks = leaf_blocks
         self.blocks_of = blocks_of
         self.findings = findings
@@ -109,7 +110,7 @@ class ReportCheck:
         if not self.seen[index]:
             self.seen[index] = 1
             self.losses[index] = report.loss
-        elif self.canonical and struct.pack("d", report.loss) != struct.pack("d", self.losses[index]):
+        elif self.same_bits and struct.pack("d", report.loss) != struct.pack("d", self.losses[index]):
             self.findings.add("other_loss", f"{where}: loss {report.loss!r}, before it was {self.losses[index]!r}")
 
 

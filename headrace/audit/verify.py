@@ -27,7 +27,8 @@ from headrace.audit.outcomes import Ledger, judge_clean, read_accepted, read_pub
 from headrace.audit.pins import check_pins
 from headrace.audit.planlog import BlockLog, PlanCheck, Planned, decode_records
 from headrace.audit.report import Report
-from headrace.audit.windows import WindowCheck, decode_blocks, judge_tokenize, judge_unknown, read_seals
+from headrace.audit.seals import read_seals
+from headrace.audit.windows import WindowCheck, decode_blocks, judge_tokenize, judge_unknown
 from headrace.contract.errors import Coordinate
 from headrace.contract.plan import Step
 from headrace.contract.settings import Settings
@@ -123,9 +124,10 @@ def _check_training(
     logs: Logs, manifests: Sequence[Manifest], run: str, settings: Settings, planned: Planned, findings: Findings
 ) -> tuple[int, Stage]:
     said = manifests[-1].settings if manifests else settings.trainer.model_dump()
+    machines = [one.fingerprint for one in manifests]
     reports = ReportCheck(
         planned,
-        canonical=said["reduction"] == "canonical",
+        same_bits=said["reduction"] == "canonical" and all(one == machines[0] for one in machines),
         leaf_blocks=said["leaf_blocks"],
         blocks_of=lambda step: _blocks_of(logs, step),
         findings=findings,

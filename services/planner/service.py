@@ -13,7 +13,7 @@ from headrace.observe import register
 from services.planner.blocks import BlockReader
 from services.planner.log import PlanLog, ensure_origin
 from services.planner.planner import Planner, Tail
-from services.planner.throttle import ReportReader, Throttle
+from services.planner.throttle import Patience, ReportReader, Throttle
 
 POLL_S = 0.1
 PATIENCE_S = 30.0
@@ -48,8 +48,7 @@ class Service:
         self.throttle = Throttle(settings.planner.ahead)
         self.reports = ReportReader(cluster)
         self.blocks = BlockReader(cluster, self.planner.tail.next, origin.tokenizer)
-        self.waiting_since: float | None = None
-        self.said = 0.0
+        self.patience = Patience(PATIENCE_S)
         log.info("ready", extra={"seq": self.planner.tail.seq, "step": self.planner.tail.step})
 
     def run(self, stopping: Event) -> None:
@@ -85,7 +84,7 @@ class Service:
         if not self.throttle.allows(self.planner.tail.step):
             self.wait(now)
             return
-        self.waiting_since = None
+        self.patience.over()
         self.gauges.waiting.set(0)
         step = self.planner.close(_now_ms())
         self.plan.append(step)
@@ -97,17 +96,14 @@ class Service:
     def wait(self, now: float) -> None:
         """Show that a step is due but may not be written yet; say so when that lasts."""
         self.gauges.waiting.set(1)
-        if self.waiting_since is None:
-            self.waiting_since = self.said = now
-        if now - self.said >= PATIENCE_S:
-            self.said = now
+        if (seconds := self.patience.lasts(now)) is not None:
             log.warning(
                 "waiting for the main run to report a later step",
                 extra={
                     "step": self.planner.tail.step,
                     "reported": self.throttle.reported,
                     "ahead": self.throttle.ahead,
-                    "seconds": round(now - self.waiting_since),
+                    "seconds": round(seconds),
                 },
             )
 

@@ -30,6 +30,28 @@ class Throttle:
         return step <= self.reported + self.ahead
 
 
+class Patience:
+    """When to say that something lasts: `every_s` after it began, and again every `every_s`."""
+
+    def __init__(self, every_s: float) -> None:
+        self.every_s = every_s
+        self.began: float | None = None
+        self.said = 0.0
+
+    def lasts(self, now: float) -> float | None:
+        """It still lasts: since how many seconds, if that is to be said now. `now` is a clock that does not go back."""
+        if self.began is None:
+            self.began = self.said = now
+        if now - self.said < self.every_s:
+            return None
+        self.said = now
+        return now - self.began
+
+    def over(self) -> None:
+        """It is over."""
+        self.began = None
+
+
 def last_step(progress: Progress) -> int:
     """The last step that the run had applied: an idle report and a checkpoint name the next one."""
     return progress.step if isinstance(progress, StepReport) else progress.step - 1

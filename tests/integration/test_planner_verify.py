@@ -24,7 +24,8 @@ from headrace.contract.settings import ROOT, Settings
 from headrace.contract.topics import BLOCKS, CLEAN, CLEAN_GROUP, PLAN, RAW, REJECTED, STEPS, TOKENIZE_GROUP, WINDOWS
 from headrace.contract.training import Manifest
 from headrace.kafka import Cluster, consumer_config, coordinate, producer_config, transactional_producer
-from tests.unit.audit.world import RUN, World, all_of, encoded, manifest_of, report_of, transactions
+from tests.unit.audit.pieces import RUN, all_of, encoded, manifest_of, report_of, transactions
+from tests.unit.audit.world import World
 
 STEP_BLOCKS = 5
 

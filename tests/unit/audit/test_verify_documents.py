@@ -7,7 +7,8 @@ import pytest
 from headrace.audit.report import Report
 from headrace.contract.documents import RejectedHeaders
 from headrace.contract.topics import BLOCKS, CLEAN, RAW
-from tests.unit.audit.world import BLOCK_TOKENS, START_MS, WINDOW_MS, Packed, Raw, World, all_of, block_of, tokens_of
+from tests.unit.audit.pieces import BLOCK_TOKENS, START_MS, WINDOW_MS, Packed, Raw, all_of, block_of, tokens_of
+from tests.unit.audit.world import World
 
 
 def kinds(report: Report) -> dict[str, int]:

@@ -9,7 +9,7 @@ from headrace.audit.manifests import read_manifests
 from headrace.audit.pins import compare
 from headrace.contract.digests import FED_START
 from headrace.contract.training import Manifest
-from tests.unit.audit.world import TOPIC_IDS, manifest_of
+from tests.unit.audit.pieces import TOPIC_IDS, manifest_of
 
 
 def test_what_is_pinned_and_there_is_right() -> None:

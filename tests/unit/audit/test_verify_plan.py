@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from headrace.audit.report import Report
 from headrace.contract.plan import Step
-from tests.unit.audit.world import SHARDS, Packed, World, replan
+from tests.unit.audit.pieces import SHARDS, Packed
+from tests.unit.audit.world import World, replan
 
 
 def kinds(report: Report) -> dict[str, int]:

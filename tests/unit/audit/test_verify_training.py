@@ -6,7 +6,8 @@ from headrace.audit.report import Report
 from headrace.contract.digests import FED_START
 from headrace.contract.plan import Step
 from headrace.contract.topics import CLEAN, RAW
-from tests.unit.audit.world import RUN, World, change_report, manifest_of, report_of
+from tests.unit.audit.pieces import RUN, manifest_of, report_of
+from tests.unit.audit.world import World, change_report
 
 
 def kinds(report: Report) -> dict[str, int]:
@@ -100,6 +101,16 @@ def test_a_repeated_step_with_another_loss_is_named_in_canonical_reduction() -> 
     world.manifests = [
         one.model_copy(update={"settings": {"reduction": "plain", "leaf_blocks": 2}}) for one in world.manifests
     ]
+    assert world.verify().wrong() == []
+
+
+def test_another_loss_is_no_fault_on_another_machine() -> None:
+    """Bits are promised within one fingerprint only; the trainer warns, or refuses, when it resumes on another."""
+    world = World.whole()
+    again = next(at for at, one in enumerate(world.steps) if one.attempt == "b" and one.kind == "step")
+    change_report(world.steps, again, loss=0.5)
+    assert kinds(world.verify()) == {"other_loss": 1}
+    world.manifests[-1] = world.manifests[-1].model_copy(update={"fingerprint": {"device": "other"}})
     assert world.verify().wrong() == []
 
 

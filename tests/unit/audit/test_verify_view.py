@@ -9,7 +9,7 @@ from headrace.audit.blockview import view
 from headrace.contract.blocks import Block
 from headrace.contract.digests import block_digest
 from headrace.contract.errors import Coordinate, RecordError
-from tests.unit.audit.world import all_of, block_of, cut_into_blocks
+from tests.unit.audit.pieces import all_of, block_of, cut_into_blocks
 
 AT = Coordinate("tokens.blocks", 2, 7)
 

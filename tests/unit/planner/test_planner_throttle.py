@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.contract.training import MAIN_RUN, CheckpointAnnouncement, IdleReport, StepReport
-from services.planner.throttle import Progress, Throttle
+from services.planner.throttle import Patience, Progress, Throttle
 
 
 def applied(step: int, run: str = MAIN_RUN) -> StepReport:
@@ -70,3 +70,12 @@ def test_it_never_goes_back(progress: list[Progress]) -> None:
         throttle.observe(one)
         assert throttle.reported >= before
         before = throttle.reported
+
+
+def test_what_lasts_is_said_every_so_often() -> None:
+    patience = Patience(every_s=30.0)
+    said = [(now, patience.lasts(float(now))) for now in range(100, 200, 10)]
+    assert [at for at in said if at[1] is not None] == [(130, 30.0), (160, 60.0), (190, 90.0)]
+    patience.over()
+    assert patience.lasts(195.0) is None
+    assert patience.lasts(225.0) == 30.0
