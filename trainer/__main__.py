@@ -20,7 +20,7 @@ from trainer.assemble import Assembler, Pins, Position, Share
 from trainer.checkpoint import Checkpoints
 from trainer.control import Commands, Control, Signals
 from trainer.fingerprint import make_deterministic
-from trainer.group import Group, Place, choose_device, join, place_from
+from trainer.group import Group, PeerLost, Place, choose_device, join, place_from
 from trainer.loop import Run, leave, train
 from trainer.report import Metrics, Reporter, Stopwatch, make_producer
 from trainer.saver import Identity, Saver
@@ -33,7 +33,7 @@ log = logging.getLogger("headrace")
 LOCK_S = 30.0
 """How long a rank 0 waits for the one before it to end."""
 LAST_WORDS_S = 1.0
-"""A rank without an error of its own waits this long: the launcher then sees the exit code of the one that failed."""
+"""A rank that has only lost another waits this long: the launcher then sees the exit code of the one that failed."""
 
 
 def run_rank(settings: Settings, place: Place) -> None:
@@ -113,11 +113,10 @@ def main() -> NoReturn:
         run_rank(settings, place)
     except HeadraceError as error:
         log.error(str(error), extra={"exit_code": error.exit_code})
-        time.sleep(LAST_WORDS_S if error.exit_code == HeadraceError.exit_code else 0)
+        time.sleep(LAST_WORDS_S if isinstance(error, PeerLost) else 0)
         end(error.exit_code)
-    except BaseException:
+    except BaseException:  # not to be swallowed: the process ends here
         log.exception("failed")
-        time.sleep(LAST_WORDS_S)
         end(HeadraceError.exit_code)
     end(0)
 

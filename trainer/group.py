@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
@@ -56,6 +57,14 @@ class Group:
         """Rank 0 alone writes checkpoints and reports, and hears operators."""
         return self.rank == 0
 
+    @contextmanager
+    def collective(self, when: str) -> Iterator[None]:
+        """Turn what torch.distributed raises when a rank is gone or late into PeerLost."""
+        try:
+            yield
+        except RuntimeError as error:
+            raise PeerLost(f"rank {self.rank} of {self.size} lost a peer, {when}: {error}") from error
+
     def agree(self, header: Header) -> Header:
         """Exchange headers; returns rank 0's. The first collective of every step.
 
@@ -63,10 +72,8 @@ class Group:
         """
         mine = torch.frombuffer(bytearray(HEADER.pack(*header)), dtype=torch.uint8)
         every = torch.empty(self.size, HEADER.size, dtype=torch.uint8)
-        try:
+        with self.collective(f"before plan record {header.seq}"):
             dist.all_gather_into_tensor(every.view(-1), mine, group=self.control)
-        except RuntimeError as error:
-            raise PeerLost(f"rank {self.rank} lost a peer before plan record {header.seq}: {error}") from error
         headers = [Header(*HEADER.unpack(row.numpy().tobytes())) for row in every]
         for rank, other in enumerate(headers):
             if other[:3] != headers[0][:3]:
@@ -76,13 +83,15 @@ class Group:
     def gather(self, value: T) -> list[T]:
         """Every rank's value, by rank."""
         values: list[Any] = [None] * self.size
-        dist.all_gather_object(values, value, group=self.control)
+        with self.collective("exchanging facts"):
+            dist.all_gather_object(values, value, group=self.control)
         return values
 
     def from_leader(self, value: T | None) -> T:
         """Rank 0's value, on every rank."""
         box = [value]
-        dist.broadcast_object_list(box, src=0, group=self.control)
+        with self.collective("hearing rank 0"):
+            dist.broadcast_object_list(box, src=0, group=self.control)
         return box[0]  # type: ignore[return-value]
 
     def tell(self, word: str) -> None:

@@ -69,7 +69,7 @@ def train(run: Run, state: State, steps: Iterable[Work | None]) -> None:
 
         leaves = leaf_count(work.step.block_count, settings.leaf_blocks)
         mine = leaves_of(group.rank, group.size, leaves)
-        reduction = REDUCTIONS[settings.reduction](leaves, width, group.rank, group.size, group.device)
+        reduction = REDUCTIONS[settings.reduction](leaves, width, group)
         own: list[LeafFacts] = []
         for leaf, fetched in zip(mine, by_leaf(work.blocks, settings.leaf_blocks), strict=False):  # see check_fed
             gradients, fact = learn(run, state, work.step.step, leaf, fetched)

@@ -12,6 +12,7 @@ from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 import torch
 import torch.distributed as dist
 
+from trainer.group import Group
 from trainer.shares import leaves_of
 
 
@@ -89,9 +90,9 @@ class Reduction(Protocol):
 class Canonical:
     """Sums that do not depend on the number of ranks. `width` is the length of the gradients."""
 
-    def __init__(self, leaves: int, width: int, rank: int, ranks: int, device: torch.device) -> None:
-        self.width, self.rank, self.ranks, self.device = width, rank, ranks, device
-        self.leaves = leaves
+    def __init__(self, leaves: int, width: int, group: Group) -> None:
+        self.leaves, self.width, self.group = leaves, width, group
+        self.ranks, self.device = group.size, group.device
         self.tree: Tree[torch.Tensor] = Tree(leaves)
 
     def add(self, leaf: int, gradients: torch.Tensor) -> None:
@@ -106,7 +107,8 @@ class Canonical:
         for (level, place), value in self._exchange(shard):
             tree.push(level, place, value)
         whole = torch.empty(self.ranks * shard, device=self.device)
-        dist.all_gather_into_tensor(whole, tree.nodes[0].value.contiguous())
+        with self.group.collective("gathering the sum"):
+            dist.all_gather_into_tensor(whole, tree.nodes[0].value.contiguous())
         return whole[: self.width]
 
     def _exchange(self, shard: int) -> Iterator[tuple[tuple[int, int], torch.Tensor]]:
@@ -119,27 +121,24 @@ class Canonical:
             sent[:, number] = padded.view(self.ranks, shard)
         every = [place for of_rank in places for place in of_rank]
         received = torch.empty(len(every), shard, device=self.device)
-        dist.all_to_all_single(
-            received.view(-1),
-            sent.view(-1),
-            [len(of_rank) * shard for of_rank in places],
-            [len(mine) * shard] * self.ranks,
-        )
+        takes, gives = [len(of_rank) * shard for of_rank in places], [len(mine) * shard] * self.ranks
+        with self.group.collective("exchanging partial sums"):
+            dist.all_to_all_single(received.view(-1), sent.view(-1), takes, gives)
         return zip(every, received, strict=True)
 
 
 class Plain:
     """Local sums and one all-reduce: the bits depend on the number of ranks."""
 
-    def __init__(self, leaves: int, width: int, rank: int, ranks: int, device: torch.device) -> None:
-        self.ranks = ranks
-        self.total = torch.zeros(width, device=device)
+    def __init__(self, leaves: int, width: int, group: Group) -> None:
+        self.group = group
+        self.total = torch.zeros(width, device=group.device)
 
     def add(self, leaf: int, gradients: torch.Tensor) -> None:
         self.total += gradients
 
     def finish(self) -> torch.Tensor:
-        if self.ranks > 1:
+        with self.group.collective("summing"):
             dist.all_reduce(self.total, op=dist.ReduceOp.SUM)
         return self.total
 

@@ -1,8 +1,9 @@
-"""`python -m trainer.sample`: text that a checkpoint writes on. Needs no broker; reads two paths and prints lines."""
+"""`python -m trainer.sample`: text that a checkpoint writes. Needs no broker and no network."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 from tokenizers import Tokenizer
 
+from headrace.contract.errors import DependencyError, HeadraceError
+from headrace.contract.settings import Settings, load
+from trainer.checkpoint import Checkpoints
 from trainer.model import load_model
 
 if TYPE_CHECKING:
@@ -43,10 +47,19 @@ def samples(
         yield prompt + tokenizer.decode(new[: new.index(end)] if end in new else new, skip_special_tokens=True)
 
 
+def newest(settings: Settings) -> Path:
+    """The newest checkpoint of the run of the settings."""
+    directory = settings.checkpoint_dir / settings.trainer.run
+    *_, last = (None, *Checkpoints(directory, settings.trainer.keep_checkpoints).all())
+    if last is None:
+        raise DependencyError(f"no checkpoint in {directory}: start a trainer with `headrace up`, or set trainer.run")
+    return last.path
+
+
 def main() -> None:
     """Print what was asked for, a text a paragraph."""
     parser = argparse.ArgumentParser(prog="python -m trainer.sample", description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="directory of a checkpoint")
+    parser.add_argument("--checkpoint", type=Path, help="a checkpoint's directory; else the newest of trainer.run")
     parser.add_argument("--tokenizer", type=Path, help="tokenizer.json; else the one in the checkpoint")
     parser.add_argument("--prompt", default="", help="how the texts begin")
     parser.add_argument("--count", type=int, default=3, help="how many texts")
@@ -56,11 +69,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="equal seeds, equal texts")
     said = parser.parse_args()
     torch.manual_seed(said.seed)
-    tokenizer = Tokenizer.from_file(str(said.tokenizer or said.checkpoint / "tokenizer.json"))
-    model = load_model(said.checkpoint).eval()
+    checkpoint = said.checkpoint or newest(load().settings)
+    tokenizer = Tokenizer.from_file(str(said.tokenizer or checkpoint / "tokenizer.json"))
+    model = load_model(checkpoint).eval()
     for text in samples(model, tokenizer, said.prompt, said.count, said.tokens, said.temperature, said.top_p):
         print(text, end="\n\n")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except HeadraceError as error:
+        print(f"headrace: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

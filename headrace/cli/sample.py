@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Annotated
@@ -9,9 +10,7 @@ from typing import Annotated
 import typer
 
 from headrace.cli.options import with_settings
-from headrace.contract.errors import DependencyError, HeadraceError
 from headrace.contract.settings import ROOT, Settings
-from headrace.contract.training import MANIFEST
 
 
 @with_settings
@@ -23,12 +22,8 @@ def sample(
     seed: Annotated[int, typer.Option("--seed", help="Equal seeds, equal texts.")] = 1,
 ) -> None:
     """Let the newest checkpoint of the run (trainer.run) go on from a prompt."""
-    run = settings.checkpoint_dir / settings.trainer.run
-    found = max(run.glob(f"step-*/{MANIFEST}"), default=None)
-    if found is None:
-        raise DependencyError(f"no checkpoint in {run}: start a trainer with `headrace up`, or set trainer.run")
-    typer.echo(f"{found.parent.name} of run {settings.trainer.run}:\n", err=True)
-    asked = {"checkpoint": found.parent, "prompt": prompt, "count": count, "tokens": tokens, "seed": seed}
+    asked = {"prompt": prompt, "count": count, "tokens": tokens, "seed": seed}
     command = [sys.executable, "-m", "trainer.sample", *(f"--{name}={value}" for name, value in asked.items())]
-    if code := subprocess.run(command, cwd=ROOT, check=False).returncode:
-        raise HeadraceError(f"trainer.sample ended with {code}; its own message stands above")
+    environment = {**os.environ, **settings.environment()}
+    if code := subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
+        raise typer.Exit(code)

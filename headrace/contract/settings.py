@@ -88,7 +88,7 @@ class Trainer(Group):
     reduction: Literal["canonical", "plain"] = Field("canonical", description="canonical: bit-equal at any ranks")
     seed: int = Field(1, ge=0, description="seed of the first weights and of every leaf")
     leaf_blocks: int = Field(4, ge=1, description="blocks of one forward and backward pass")
-    learning_rate: float = Field(3e-3, gt=0, description="after warm-up")
+    learning_rate: float = Field(4e-3, gt=0, description="after warm-up")
     warmup_tokens: int = Field(20_000, ge=0, description="tokens over which the rate rises from 0")
     decay: Literal["constant", "inverse_sqrt"] = Field("constant", description="of the rate after warm-up")
     weight_decay: float = Field(0.01, ge=0, description="of AdamW")
