@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
+from headrace.contract.errors import DependencyError
 from headrace.contract.metrics import Metric
 
 _KINDS = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}
@@ -50,6 +51,14 @@ def register(metric: Metric) -> Any:
 
 
 def serve_metrics(port: int) -> int:
-    """Serve /metrics on 127.0.0.1 from a thread; port 0 takes a free one. Returns the port."""
-    server, _ = start_http_server(port, addr="127.0.0.1")
+    """Serve /metrics on 127.0.0.1 from a thread; port 0 takes a free one. Returns the port.
+
+    Raises DependencyError for a port that is taken.
+    """
+    try:
+        server, _ = start_http_server(port, addr="127.0.0.1")
+    except OSError as error:
+        raise DependencyError(
+            f"/metrics cannot be served on port {port}: {error.strerror}. Set another under local.ports"
+        ) from error
     return int(server.server_port)
