@@ -38,7 +38,7 @@ LAST_WORDS_S = 1.0
 
 def run_rank(settings: Settings, place: Place) -> None:
     """Join the fleet, resume the run or begin it, train until told to stop, save, and leave."""
-    signals = Signals()
+    signals = Signals(place.launcher)
     faulthandler.dump_traceback_later(settings.trainer.watchdog_s, exit=True)
     make_deterministic(settings.trainer.threads)
     port = settings.local.ports.trainer_metrics

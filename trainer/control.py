@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
 from dataclasses import dataclass
 from types import FrameType
@@ -26,25 +27,23 @@ STOP, GO = "stop", "go"
 
 
 class Signals:
-    """Whether this process was told to end: SIGTERM, SIGINT, or the end of the process that launched it."""
+    """Whether this process was told to end: by SIGTERM or SIGINT, or because the process that launched it is gone."""
 
-    def __init__(self) -> None:
+    def __init__(self, launcher: int) -> None:
         self.caught = False
-        self.parent = os.getppid()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._catch)
+        try:
+            self.launcher = os.pidfd_open(launcher)
+        except ProcessLookupError:
+            raise DependencyError(f"process {launcher}, which launched this rank, is gone") from None
 
     def _catch(self, number: int, frame: FrameType | None) -> None:
         self.caught = True
 
     @property
     def end(self) -> bool:
-        return self.caught or os.getppid() != self.parent
-
-    def restore(self) -> None:
-        """Let signals end the process again."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
+        return self.caught or bool(select.select([self.launcher], [], [], 0)[0])
 
 
 class Commands:

@@ -31,29 +31,25 @@ TYPED = (4, 2, 3)
 
 
 class Fleet:
-    """The ranks, and what was asked of them."""
+    """The ranks, and whether they were told to end."""
 
     def __init__(self, ranks: int, meeting: str) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(IMPORTED_ONCE)
         self.ranks: list[BaseProcess] = [
-            context.Process(target=run_rank, args=(rank, ranks, meeting), name=f"rank {rank}") for rank in range(ranks)
+            context.Process(target=run_rank, args=(rank, ranks, meeting, os.getpid())) for rank in range(ranks)
         ]
-        self.started = False
         self.told = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._tell)
 
     def _tell(self, number: int, frame: FrameType | None) -> None:
         self.told = True
-        if not self.started:
-            raise SystemExit(0)
 
     def run(self) -> int:
         """Start all, pass on SIGTERM, wait for all; the exit code of the rank that failed first, else 0."""
         for rank in self.ranks:
             rank.start()
-            self.started = True
         code, deadline, passed_on = 0, float("inf"), False
         while alive := [rank for rank in self.ranks if rank.is_alive()]:
             wait([rank.sentinel for rank in alive], timeout=0.2)
@@ -64,10 +60,12 @@ class Fleet:
                 _signal(alive, signal.SIGTERM)
             if time.monotonic() > deadline:
                 _signal(alive, signal.SIGKILL)
-        return code or first_failure(self.ranks)
+        code = code or first_failure(self.ranks)
+        too_young_to_hear = self.told and code == 128 + signal.SIGTERM
+        return 0 if too_young_to_hear else code
 
 
-def run_rank(rank: int, ranks: int, meeting: str) -> None:
+def run_rank(rank: int, ranks: int, meeting: str, launcher: int) -> None:
     """The child: one rank, as if started alone."""
     os.environ.update(
         RANK=str(rank),
@@ -75,6 +73,7 @@ def run_rank(rank: int, ranks: int, meeting: str) -> None:
         LOCAL_RANK=str(rank),
         LOCAL_WORLD_SIZE=str(ranks),
         TRAINER_MEETING=meeting,
+        TRAINER_LAUNCHER=str(launcher),
         GLOO_SOCKET_IFNAME=os.environ.get("GLOO_SOCKET_IFNAME", "lo"),
     )
     runpy.run_module("trainer", run_name="__main__")
@@ -96,7 +95,9 @@ def main() -> int:
     """The fleet of the settings."""
     settings = load().settings
     log = start_logging("fleet", settings.log.level)
-    with tempfile.TemporaryDirectory(prefix="headrace-fleet-") as folder:
+    meetings = settings.data_dir / "run"  # not /tmp, which others tidy up while a fleet lives for weeks
+    meetings.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="fleet-", dir=meetings) as folder:
         code = Fleet(settings.trainer.ranks, f"file://{folder}/meeting").run()
     log.info("ended", extra={"exit_code": code})
     return code

@@ -6,8 +6,8 @@ outstanding while a rank waits for data: `agree` is called only when a step and 
 
 from __future__ import annotations
 
+import os
 import struct
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,12 +16,14 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import HashStore, PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from headrace.contract.errors import ContractError, HeadraceError, SettingsError
 
 T = TypeVar("T")
-MEETING = "TRAINER_MEETING"
-"""Environment variable with the meeting place of a fleet on one machine."""
+MEETING, LAUNCHER = "TRAINER_MEETING", "TRAINER_LAUNCHER"
+"""Environment variables of a fleet on one machine: where its ranks meet, and its process id."""
 HEADER = struct.Struct("<q16s16s??")
 
 
@@ -50,7 +52,7 @@ class Group:
     size: int
     device: torch.device
     control: dist.ProcessGroup
-    store: torch._C._distributed_c10d.Store
+    store: Store
 
     @property
     def leads(self) -> bool:
@@ -104,22 +106,24 @@ class Group:
 
 
 class Place(NamedTuple):
-    """Which rank a process is, and where the ranks meet: an init method of torch.distributed."""
+    """Which rank a process is, where the ranks meet (a URL of torch.distributed), and who launched it."""
 
     rank: int
     size: int
     local_rank: int
     local_size: int
     meeting: str
+    launcher: int
 
 
 def place_from(environment: Mapping[str, str]) -> Place:
     """What torchrun or `trainer.fleet` said; without either a fleet of one."""
+    launcher = int(environment.get(LAUNCHER, os.getppid()))
     if "RANK" not in environment:
-        return Place(0, 1, 0, 1, f"file://{tempfile.mkdtemp(prefix='headrace-')}/meeting")
+        return Place(0, 1, 0, 1, "", launcher)
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     rank, size, local_rank, local_size = (int(environment[name]) for name in names)
-    return Place(rank, size, local_rank, local_size, environment.get(MEETING, "env://"))
+    return Place(rank, size, local_rank, local_size, environment.get(MEETING, "env://"), launcher)
 
 
 def choose_device(wanted: str, local_rank: int, local_size: int) -> torch.device:
@@ -133,15 +137,13 @@ def choose_device(wanted: str, local_rank: int, local_size: int) -> torch.device
 def join(place: Place, device: torch.device, timeout_s: float) -> Group:
     """Meet the other ranks; blocks until all are there. Every collective ends in an error after `timeout_s`."""
     timeout = timedelta(seconds=timeout_s)
+    store: Store = HashStore()
+    if place.size > 1:
+        store, _, _ = next(rendezvous(place.meeting, place.rank, place.size, timeout=timeout))
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo",
-        init_method=place.meeting,
-        rank=place.rank,
-        world_size=place.size,
-        timeout=timeout,
-    )
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=place.rank, world_size=place.size, timeout=timeout)
     control = dist.new_group(backend="gloo", timeout=timeout)
     assert isinstance(control, dist.ProcessGroup), "every rank is in the control group"
-    return Group(place.rank, place.size, device, control, dist.distributed_c10d._get_default_store())
+    return Group(place.rank, place.size, device, control, PrefixStore("words", store))

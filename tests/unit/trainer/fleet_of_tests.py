@@ -6,6 +6,7 @@ One fork server imports torch and transformers once for all tests; a rank is a f
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import tempfile
 import time
@@ -227,7 +228,7 @@ def on_ranks(size: int, function: Callable[..., Any], *args: Any) -> list[Any]:
     context.set_forkserver_preload(PRELOAD)
     with tempfile.TemporaryDirectory() as folder:
         pipes = [context.Pipe(duplex=False) for _ in range(size)]
-        places = [Place(rank, size, rank, size, f"file://{folder}/meeting") for rank in range(size)]
+        places = [Place(rank, size, rank, size, f"file://{folder}/meeting", os.getpid()) for rank in range(size)]
         ranks = [
             context.Process(target=_rank, args=(place, pipe[1], function, args))
             for place, pipe in zip(places, pipes, strict=True)
