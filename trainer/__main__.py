@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import torch.distributed as dist
 
-from headrace.contract.errors import HeadraceError
+from headrace.contract.errors import DependencyError, HeadraceError
 from headrace.contract.settings import Settings, load
 from headrace.kafka import Cluster
 from headrace.observe import serve_metrics, start_logging
@@ -41,8 +41,7 @@ def run_rank(settings: Settings, place: Place) -> None:
     signals = Signals(place.launcher)
     faulthandler.dump_traceback_later(settings.trainer.watchdog_s, exit=True)
     make_deterministic(settings.trainer.threads)
-    port = settings.local.ports.trainer_metrics
-    serve_metrics(port and port + place.rank)
+    serve(settings.local.ports.trainer_metrics, place.rank)
     device = choose_device(settings.trainer.device, place.local_rank, place.local_size)
     group = join(place, device, settings.trainer.collective_timeout_s)
     with closing(Control(group, signals, Commands(settings) if group.leads else None)) as control:
@@ -56,6 +55,18 @@ def run_rank(settings: Settings, place: Place) -> None:
     faulthandler.cancel_dump_traceback_later()
     log.info("left", extra={"run": settings.trainer.run, "step": state.step})
     dist.destroy_process_group()
+
+
+def serve(first_port: int, rank: int) -> None:
+    """Serve this rank's /metrics."""
+    port = first_port and first_port + rank
+    try:
+        serve_metrics(port)
+    except OSError as error:
+        raise DependencyError(
+            f"port {port} for /metrics of rank {rank}: {error.strerror}: end what holds it, or set"
+            " local.ports.trainer_metrics (0 takes a free one)"
+        ) from error
 
 
 def prepare(settings: Settings, group: Group, control: Control) -> tuple[Run, State]:

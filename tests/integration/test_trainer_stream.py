@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,7 +152,16 @@ class Trainer:
 
     def wait_for_step(self, step: int) -> None:
         """Until the run has reported that it applied a step, in this attempt or an earlier one."""
-        self._wait_until(lambda: any(report.step >= step for report in reports(self.settings)), f"step {step}")
+        self.wait_until(lambda: any(report.step >= step for report in reports(self.settings)), f"step {step}")
+
+    def wait_until(self, done: Callable[[], Any], what: str) -> None:
+        """Until it is so, while the fleet lives."""
+        try:
+            wait_until(lambda: done() or self.process.poll() is not None, what)
+            assert self.process.poll() is None, f"the fleet ended with {self.process.poll()}"
+        except AssertionError as error:
+            error.add_note(self.output.read_text())
+            raise
 
     def rank_pids(self) -> list[int]:
         """The ranks' processes, by rank."""
@@ -162,12 +172,12 @@ class Trainer:
         self.process.send_signal(number)
         return self.process.wait(60)
 
-    def _wait_until(self, done: object, what: str) -> None:
-        deadline = time.monotonic() + 120
-        while not done():  # type: ignore[operator]
-            assert self.process.poll() is None, f"the fleet ended:\n{self.output.read_text()}"
-            assert time.monotonic() < deadline, f"no {what}:\n{self.output.read_text()}"
-            time.sleep(0.1)
+
+def wait_until(done: Callable[[], Any], what: str) -> None:
+    deadline = time.monotonic() + 120
+    while not done():
+        assert time.monotonic() < deadline, f"no {what}"
+        time.sleep(0.1)
 
 
 @contextmanager
@@ -250,12 +260,13 @@ def ancestry(settings: Settings) -> list[int]:
 
 @pytest.mark.timeout(180)
 def test_operators_save_stop_and_resume_a_run(log: Log) -> None:
+    """And ranks whose launcher is killed save what they have, and leave."""
     log.write_blocks(60, seed=2)
     log.write_plan(4)
     with fleet(log, "obedient", 2) as trainer:
         trainer.wait_for_step(3)
         command(log.settings, "obedient", "checkpoint")
-        trainer._wait_until(lambda: 4 in announced(trainer.settings), "checkpoint of step 4")
+        trainer.wait_until(lambda: 4 in announced(trainer.settings), "checkpoint of step 4")
         command(log.settings, "somebody-else", "stop")
         log.write_plan(2)
         trainer.wait_for_step(5)
@@ -264,11 +275,13 @@ def test_operators_save_stop_and_resume_a_run(log: Log) -> None:
     assert newest(trainer.settings).step == 6
     log.write_plan(2)
     with fleet(log, "obedient", 1) as trainer:
-        trainer._wait_until(lambda: [r for r in reports(trainer.settings, IdleReport) if r.step == 6], "idle report")
+        trainer.wait_until(lambda: [r for r in reports(trainer.settings, IdleReport) if r.step == 6], "idle report")
         assert max(report.step for report in reports(trainer.settings)) == 5, "halted, though there is work"
         command(log.settings, "obedient", "resume")
         trainer.wait_for_step(7)
-        assert trainer.end(signal.SIGINT) == 0
+        pids = trainer.rank_pids()
+        trainer.process.kill()
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "end of the ranks")
     assert newest(trainer.settings).step == 8
 
 
