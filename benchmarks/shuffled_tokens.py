@@ -39,7 +39,7 @@ from headrace.kafka import Cluster, coordinate
 from trainer.assemble import Work
 from trainer.checkpoint import Checkpoints
 from trainer.fingerprint import make_deterministic
-from trainer.group import Place, join
+from trainer.group import join, place_from
 from trainer.loop import Run, train
 from trainer.proof import Fetched
 from trainer.report import Stopwatch
@@ -137,8 +137,7 @@ def shuffled(planned: Planned, dice: np.random.Generator) -> Planned:
 def train_again(settings: Settings, steps: Sequence[Planned]) -> list[StepReport]:
     """Train the steps from the run's first weights, on one rank in this process, through the loop."""
     with tempfile.TemporaryDirectory() as folder:
-        meeting = Place(0, 1, 0, 1, f"file://{folder}/meeting")
-        group = join(meeting, torch.device("cpu"), settings.trainer.collective_timeout_s)
+        group = join(place_from({}), torch.device("cpu"), settings.trainer.collective_timeout_s)
         checkpoints = Checkpoints(Path(folder, "run"), keep=1)
         checkpoints.history.mkdir(parents=True)
         attempt = begin(settings, checkpoints, Source("", {}), time.time)
