@@ -60,7 +60,7 @@ class Commands:
         ends = cluster.end_offsets(CONTROL)
         for message in cluster.read_all(CONTROL, cluster.first_offsets(CONTROL), ends):
             self._apply(message, new=False)
-        self.consumer = Consumer(consumer_config(brokers_of(settings), settings.topic("trainer-control")))
+        self.consumer = Consumer(consumer_config(brokers_of(settings), settings.topic("trainer-control")), logger=log)
         self.consumer.assign([TopicPartition(settings.topic(CONTROL), 0, ends[0])])
 
     def poll(self) -> None:

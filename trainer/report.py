@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ from headrace.observe import register
 from trainer.checkpoint import Checkpoint
 from trainer.saver import Identity
 from trainer.state import State
+
+log = logging.getLogger("headrace")
 
 IDLE_S = 10.0
 FLUSH_S = 10.0
@@ -154,4 +157,4 @@ class Reporter:
 
 def make_producer(settings: Settings, **more: Any) -> Producer:
     """The producer of rank 0."""
-    return Producer(producer_config(brokers_of(settings), **more))
+    return Producer(producer_config(brokers_of(settings), **more), logger=log)

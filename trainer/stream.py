@@ -5,6 +5,7 @@ Ranks share no consumer group: each assigns and seeks once, keeps its own leaves
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -19,6 +20,8 @@ from headrace.contract.topics import BLOCKS, PLAN
 from headrace.kafka import brokers_of, checked, consumer_config, coordinate
 from trainer.assemble import Assembler, Work
 from trainer.proof import Fetched
+
+log = logging.getLogger("headrace")
 
 TICK_S = 0.5
 """How long the loop waits for work before it looks after other things."""
@@ -42,7 +45,7 @@ class Stream:
         self.assembler = assembler
         self.timeout_s = settings.trainer.fetch_timeout_s
         wait = {"fetch.wait.max.ms": FETCH_WAIT_MS}
-        self.consumer = Consumer(consumer_config(brokers_of(settings), settings.topic("trainer"), **wait))
+        self.consumer = Consumer(consumer_config(brokers_of(settings), settings.topic("trainer"), **wait), logger=log)
         self.partitions = self._count_partitions()
         self.assigned: dict[int, bool] = {}
         """By partition of blocks: whether it is paused."""
