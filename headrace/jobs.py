@@ -25,6 +25,8 @@ from headrace.flink import FlinkRest, RunningJob, SavedState, newest_state, rest
 from headrace.kafka import Cluster, consumer_config, coordinate
 
 PINNED = "pinned.json"
+NOT_INITIALIZED = "JobInitializationException"
+"""What Flink throws, before a job runs at all, when it cannot read the state that it was given."""
 _ERRORS: Mapping[int, type[HeadraceError]] = {
     kind.exit_code: kind for kind in (errors.SettingsError, DependencyError, ContractError)
 }
@@ -112,9 +114,15 @@ def start(settings: Settings, job: Job, accept_loss: bool = False) -> Ensured:
     commit_beginning(cluster, job)
     restore = ("--restore", str(state.path)) if state else ()
     expect = ("--expect", pinned.plan) if pinned.plan else ()
-    answer = run(settings, job, *restore, *expect)
-    if state:
-        _check_restored(settings, job, answer["job_id"], state)
+    try:
+        answer = run(settings, job, *restore, *expect)
+    except HeadraceError as error:
+        if state is None or NOT_INITIALIZED not in str(error):
+            raise
+        raise ContractError(
+            f"job {job.name} cannot go on from {state.path}, and nothing older is used: restore that state from a copy."
+            f" Flink says: {error}"
+        ) from None
     if not pinned.plan:
         _pin(cluster, job, settings, answer["plan"])
     return Ensured(job.name, answer["job_id"], submitted=True, from_state=state.path if state else None)
@@ -201,23 +209,11 @@ def run(settings: Settings, job: Job, *arguments: str) -> dict[str, str]:
         check=False,
     )
     if done.returncode:
-        said = "\n".join(done.stderr.strip().splitlines()[-5:])
-        raise _ERRORS.get(done.returncode, HeadraceError)(f"job {job.name} was not submitted: {said}")
+        lines = done.stderr.strip().splitlines()
+        said = [line for line in lines if line.startswith("Caused by: ")] or lines[-5:]
+        raise _ERRORS.get(done.returncode, HeadraceError)("\n".join([f"job {job.name} was not submitted:", *said]))
     answer: dict[str, str] = orjson.loads(done.stdout.strip().splitlines()[-1])
     return answer
-
-
-def _check_restored(settings: Settings, job: Job, job_id: str, state: SavedState, timeout_s: float = 60.0) -> None:
-    """Wait until Flink has read the state; raises ContractError when it cannot."""
-    rest = FlinkRest(rest_of(settings))
-    deadline = time.monotonic() + timeout_s
-    while (now := rest.job(job_id)) in ("INITIALIZING", "CREATED") and time.monotonic() < deadline:
-        time.sleep(0.1)
-    if now == "FAILED":
-        raise ContractError(
-            f"job {job.name} cannot go on from {state.path}: {rest.root_cause(job_id)}. Nothing older is used: restore"
-            " that state from a copy"
-        )
 
 
 def stop_all(settings: Settings, timeout_s: float = 60.0) -> dict[str, Path | None]:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headrace.cli.options import err, out, with_settings
+from headrace.contract.errors import HeadraceError
 from headrace.contract.settings import Settings
 
 COLOURS = {"running": "green", "starting": "cyan", "waiting": "dim", "restarting": "yellow", "failed": "red"}
@@ -66,9 +67,13 @@ def show_starting(settings: Settings, timeout_s: float) -> None:
     from headrace.local import stack
 
     began = time.monotonic()
-    with Live(console=err, transient=True, refresh_per_second=8) as live:
-        for now in stack.starting(settings, timeout_s):
-            live.update(Group(*(_line(part.name, part.state, part.restarts) for part in now.parts)))
+    try:
+        with Live(console=err, transient=True, refresh_per_second=8) as live:
+            for now in stack.starting(settings, timeout_s):
+                live.update(Group(*(_line(part.name, part.state, part.restarts) for part in now.parts)))
+    except (HeadraceError, KeyboardInterrupt):
+        err.print("[dim]what runs goes on running: `headrace status`, `headrace logs PART`, `headrace down`[/]")
+        raise
     ports = settings.local.ports
     out.print(f"[green]up[/] in {time.monotonic() - began:.0f} s", highlight=False)
     out.print(f"  Kafka     {settings.kafka.brokers}", highlight=False)

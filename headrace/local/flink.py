@@ -61,7 +61,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "FLINK_CONF_DIR": str(run / "flink-conf"),
         "FLINK_LIB_DIR": str(run / "flink-lib"),
         "FLINK_LOG_DIR": str(settings.data_dir / "logs"),
-        "FLINK_PID_DIR": str(run),
+        "FLINK_PLUGINS_DIR": str(home() / "plugins"),
         "PYTHONPATH": str(ROOT),
     }
 
@@ -72,9 +72,7 @@ def wanted_slots(settings: Settings) -> int:
 
 
 def _part(name: str, environment: dict[str, str], metrics_port: int) -> Part:
-    script = str(home() / "bin" / f"{name}.sh")
-    command = ("bash", script, "start-foreground", "-D", f"metrics.reporter.prometheus.port={metrics_port}")
-    return Part(name, command, {**environment, "JVM_ARGS": f"-Dheadrace.part={name}"})
+    return Part(name, ("bash", str(DEPLOY / "run.sh"), name, str(metrics_port)), environment)
 
 
 def _conf(settings: Settings) -> None:
@@ -94,7 +92,6 @@ def _conf(settings: Settings) -> None:
         "checkpoint_interval_ms": settings.flink.checkpoint_interval_ms,
         "python": sys.executable,
         "tmp_dir": tmp,
-        "log_dir": settings.data_dir / "logs",
     }
     (folder / "config.yaml").write_text(template.substitute(values))
     for name in ("log4j-console.properties", "log4j-cli.properties"):

@@ -1,7 +1,7 @@
 """A real broker and a real Flink cluster for the whole session; each test has topics of its own on them.
 
-def test_something(settings: Settings) -> None:            # the broker, with this test's own topics
-def test_job(settings: Settings, flink: FlinkEnvironment)  # and a cluster that takes jobs
+def test_something(settings: Settings) -> None                   # the broker, with this test's own topics
+def test_job(settings: Settings, flink: dict[str, str]) -> None  # and a cluster that takes jobs: its environment
 """
 
 from __future__ import annotations
