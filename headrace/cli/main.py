@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import typer
+from rich.markup import escape
 
 from headrace.cli import (
     demo,
@@ -23,7 +24,7 @@ from headrace.cli import (
     verify,
 )
 from headrace.cli.options import err
-from headrace.contract.errors import HeadraceError
+from headrace.contract.errors import DependencyError, HeadraceError
 
 app = typer.Typer(
     name="headrace",
@@ -55,13 +56,24 @@ app.add_typer(tokenizer.app)
 app.command()(verify.verify)
 
 
+def complain(message: str) -> None:
+    """Print an error to standard error, word for word."""
+    err.print(f"[red bold]headrace:[/] {escape(message)}", highlight=False, soft_wrap=True)
+
+
 def main() -> None:
     """Run the command line; an error of ours ends with its message and its exit code, not with a traceback."""
     try:
         app()
     except HeadraceError as error:
-        err.print(f"[red bold]headrace:[/] {error}", highlight=False, soft_wrap=True)
+        complain(str(error))
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        complain(
+            f"this command needs {error.name}, which is not installed on this machine: uv pip sync requirements/demo.txt"
+            " brings what every command needs (publish, verify, topics and settings need requirements/publisher.txt only)"
+        )
+        sys.exit(DependencyError.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
 

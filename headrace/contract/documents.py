@@ -75,7 +75,7 @@ def decode_raw(value: bytes | None, headers: Mapping[str, bytes | None], max_byt
         text=_text(fields),
         id=_identifier(fields.get("id"), said["id"]),
         source=_source(fields.get("source"), said["source"]),
-        time=_time(fields["time"] if fields.get("time") is not None else said["time"]),
+        time=_time(fields["time"] if fields.get("time") is not None else _number(said["time"])),
         label=_label(fields.get("label")),
     )
 
@@ -133,6 +133,11 @@ def _source(value: Any, header: str | None) -> str:
     if value is not None and not isinstance(value, str):
         raise Rejected("bad_field", f"source is {type(value).__name__}, not a string")
     return (value or header or UNKNOWN_SOURCE)[:200]
+
+
+def _number(header: str | None) -> str | int | None:
+    """A header is text, also where it holds a number."""
+    return int(header) if header is not None and header.isascii() and header.isdigit() else header
 
 
 def _time(value: Any) -> int | None:

@@ -5,7 +5,7 @@
     ├── DependencyError      3  a part is not there: broker, Java, jar, port
     ├── ContractError        4  a data contract is broken; a restart cannot help
     │   └── RecordError         … and one record shows it: names topic, partition, offset
-    └── Rejected             -  one document that is not accepted; never leaves the job that raised it
+    └── Rejected             1  one document is not accepted; the job, or whoever publishes, catches it and goes on
 
 A message says what happened, to which record, and what to do next.
 """

@@ -226,3 +226,4 @@ def test_headers_count_where_the_json_is_silent() -> None:
     read = documents.decode_raw(b'{"text": "a", "source": "body"}', headers, LIMIT)
     assert (read.source, read.id, read.time) == ("body", "7", 1_577_836_800_000)
     assert documents.decode_raw(b"a", {}, LIMIT).source == documents.UNKNOWN_SOURCE
+    assert documents.decode_raw(b"a", {"time": b"1577836800000"}, LIMIT).time == 1_577_836_800_000
