@@ -70,8 +70,9 @@ def main() -> None:
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:
         complain(
-            f"this command needs {error.name}, which is not installed on this machine: uv pip sync requirements/demo.txt"
-            " brings what every command needs (publish, verify, topics and settings need requirements/publisher.txt only)"
+            f"this command needs {error.name}, which is not installed on this machine."
+            " `uv pip sync requirements/demo.txt` brings what every command needs;"
+            " publish, verify, topics and settings need requirements/publisher.txt only"
         )
         sys.exit(DependencyError.exit_code)
     except KeyboardInterrupt:
