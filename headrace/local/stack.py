@@ -106,16 +106,14 @@ def starting(settings: Settings, timeout_s: float) -> Iterator[State]:
     """
     deadline = time.monotonic() + timeout_s
     while True:
-        now = state.running(settings.data_dir)
-        if now is not None:
-            yield now
-            check(now)
-            if now.phase == "running":
-                return
-        elif (last := state.read(settings.data_dir)) is not None and last.phase == "down":
+        if (now := state.running(settings.data_dir)) is None:
             raise DependencyError(f"the stack has ended again: see {process.log_path(settings.data_dir, 'supervisor')}")
+        yield now
+        check(now)
+        if now.phase == "running":
+            return
         if time.monotonic() > deadline:
-            missing = [part for part in now.parts if part.state != "running"] if now else []
+            missing = [part for part in now.parts if part.state != "running"]
             raise DependencyError(f"not running after {timeout_s:.0f} s: {'; '.join(map(describe, missing))}")
         time.sleep(POLL_S)
 
@@ -179,18 +177,12 @@ class Stack:
         if self.kept:
             return
         try:
-            self._end()
-        except KeyboardInterrupt:  # a second Ctrl-C: no savepoints, but nothing stays either
-            self.supervisor.kill()
-            self.supervisor.wait()
-            process.end(process.marked(self.settings.data_dir), grace_s=0)
-            raise
-
-    def _end(self) -> None:
-        if self.supervisor.poll() is None:
             self.supervisor.terminate()
             self.supervisor.wait(DOWN_S)
-        process.end(process.marked(self.settings.data_dir), grace_s=5)
+        finally:  # also after a second Ctrl-C: then without savepoints, but nothing stays either
+            self.supervisor.kill()
+            self.supervisor.wait()
+            process.end(process.marked(self.settings.data_dir), grace_s=5)
 
     def starting(self, timeout_s: float = 180.0) -> Iterator[State]:
         """The state every moment until all parts run; see `starting`."""
@@ -232,8 +224,9 @@ class Stack:
         return pid
 
     def keep(self) -> None:
-        """Leave the stack running after the block, until `headrace down`."""
-        state.request(self.settings.data_dir, do="keep")
+        """Leave the stack running after the block, until `headrace down`; blocks until the supervisor knows."""
+        order = state.request(self.settings.data_dir, do="keep")
+        self.wait_until(lambda: not order.exists(), 60, "the supervisor knows that it stays")
         self.kept = True
 
 

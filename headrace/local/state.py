@@ -87,7 +87,7 @@ def read(data_dir: Path) -> State | None:
 
 def running(data_dir: Path) -> State | None:
     """The state of the stack that runs in `data_dir`; None if none does, however its last supervisor ended."""
-    for _ in range(250):  # its first seconds, before it has written its state
+    for _ in range(3000):  # a minute at most: its first moments, before it has written its state
         if (lock := try_lock(data_dir)) is not None:
             os.close(lock)
             return None
@@ -113,9 +113,14 @@ def try_lock(data_dir: Path) -> int | None:
     return lock
 
 
-def request(data_dir: Path, **order: Any) -> None:
-    """Leave an order for the supervisor: do="restart", part=…; do="ranks", ranks=…; do="keep"."""
-    _replace(run_dir(data_dir) / "requests" / f"{uuid4().hex}.json", orjson.dumps(order))
+def request(data_dir: Path, **order: Any) -> Path:
+    """Leave an order for the supervisor: do="restart", part=…; do="ranks", ranks=…; do="keep".
+
+    Returns the order's file, which is gone as soon as the supervisor has read it.
+    """
+    path = run_dir(data_dir) / "requests" / f"{uuid4().hex}.json"
+    _replace(path, orjson.dumps(order))
+    return path
 
 
 def take_requests(data_dir: Path) -> list[dict[str, Any]]:

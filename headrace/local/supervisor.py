@@ -54,8 +54,10 @@ class Supervisor:
         try:
             self.publish()
             self.prepare()
-            while not stopping.wait(TICK_S) and self.owned():
+            while not stopping.wait(TICK_S):
                 self.tick(time.time())
+                if not self.owned():
+                    break
         finally:
             self.stop()
 

@@ -28,6 +28,7 @@ from headrace.kafka import Cluster, coordinate
 from headrace.local import parts, process, state
 from headrace.local.parts import jobs_run
 from headrace.local.stack import Stack
+from headrace.local.status import last_trained
 
 pytestmark = pytest.mark.timeout(600)
 ZEROS = [f"local.ports.{name}=0" for name in Ports.model_fields]
@@ -123,6 +124,25 @@ def test_a_killed_process_comes_back_and_nothing_is_lost(running: Stack, name: s
     assert_each_trained_once(settings)
 
 
+def test_up_on_a_running_stack_resizes_the_trainer(running: Stack) -> None:
+    settings = running.settings
+    for ranks in (1, 3):
+        resized = headrace(settings.data_dir, "up", "--ranks", str(ranks))
+        assert resized.exit_code == 0, resized.output
+
+        def has(ranks: int = ranks) -> bool:
+            named = {name for name in running.pids if name.startswith("rank")}
+            up = all(part.state == "running" for part in running.state().parts)
+            return up and named == {f"rank{rank}" for rank in range(ranks)}
+
+        running.wait_until(has, 120, f"{ranks} ranks")
+        publish(settings, 20)
+        assert_each_trained_once(settings)
+    trained = last_trained(Cluster(settings), "main")
+    assert trained is not None
+    assert trained.ranks == 3
+
+
 def test_down_in_mid_stream_and_up_again_goes_on(running: Stack) -> None:
     settings = running.settings
     publish(settings, 60)
@@ -170,6 +190,7 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from test_stack import make_settings
 from headrace.local.stack import Stack
+from headrace.local.status import last_trained
 with Stack(make_settings(Path({str(tmp_path)!r})), ("broker",)) as stack:
     stack.wait_running(120)
     print("runs", flush=True)
