@@ -13,9 +13,10 @@ from typing import NoReturn
 import torch.distributed as dist
 
 from headrace.contract.errors import DependencyError, HeadraceError
-from headrace.contract.settings import Settings, load
+from headrace.contract.settings import Settings
 from headrace.kafka import Cluster
 from headrace.observe import serve_metrics, start_logging
+from trainer.arguments import settings_of
 from trainer.assemble import Assembler, Pins, Position, Share
 from trainer.checkpoint import Checkpoints
 from trainer.control import Commands, Control, Signals
@@ -117,10 +118,11 @@ def end(code: int) -> NoReturn:
 
 def main() -> NoReturn:
     """One rank from the environment; its exit code says what happened."""
-    settings = load().settings
     place = place_from(os.environ)
-    start_logging(f"trainer-{place.rank}", settings.log.level)
+    start_logging(f"trainer-{place.rank}", "INFO")
     try:
+        settings = settings_of("trainer", "One rank of a fleet; torchrun says which.")
+        log.setLevel(settings.log.level)
         run_rank(settings, place)
     except HeadraceError as error:
         log.error(str(error), extra={"exit_code": error.exit_code})

@@ -27,14 +27,14 @@ STOP, GO = "stop", "go"
 
 
 class Signals:
-    """Whether this process was told to end: by SIGTERM or SIGINT, or because the process that launched it is gone."""
+    """Whether this process was told to end: by SIGTERM or SIGINT, or because its launcher (0: none) is gone."""
 
     def __init__(self, launcher: int) -> None:
         self.caught = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._catch)
         try:
-            self.launcher = os.pidfd_open(launcher)
+            self.launcher = [os.pidfd_open(launcher)] if launcher else []
         except ProcessLookupError:
             raise DependencyError(f"process {launcher}, which launched this rank, is gone") from None
 
@@ -43,7 +43,7 @@ class Signals:
 
     @property
     def end(self) -> bool:
-        return self.caught or bool(select.select([self.launcher], [], [], 0)[0])
+        return self.caught or bool(select.select(self.launcher, [], [], 0)[0])
 
 
 class Commands:

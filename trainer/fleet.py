@@ -1,8 +1,8 @@
 """All ranks on one machine: `python -m trainer.fleet` runs `trainer.ranks` times `python -m trainer`.
 
 Why not torchrun, which starts the same ranks on several machines: importing torch and transformers costs each of its
-processes seconds of CPU, and its own. Here one fork server imports once, while it has neither threads nor tensors, and
-each rank is a fork of it. Nor does torchrun tell a clean end on SIGTERM from a failed one.
+processes seconds of CPU, and its own. Here one fork server imports once, while it has no tensor and no thread of torch,
+and each rank is a fork of it. Nor does torchrun tell a clean end on SIGTERM from a failed one.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 
 from headrace.contract.errors import HeadraceError
-from headrace.contract.settings import load
 from headrace.observe import start_logging
+from trainer.arguments import settings_of
 
 IMPORTED_ONCE = ["trainer.loop", "trainer.start", "trainer.stream", "transformers.models.llama.modeling_llama"]
 FAILED_S = 10.0
@@ -92,9 +92,14 @@ def _signal(ranks: Sequence[BaseProcess], number: signal.Signals) -> None:
 
 
 def main() -> int:
-    """The fleet of the settings."""
-    settings = load().settings
-    log = start_logging("fleet", settings.log.level)
+    """The fleet of the settings. (The ranks read the same arguments and the same environment.)"""
+    log = start_logging("fleet", "INFO")
+    try:
+        settings = settings_of("trainer.fleet", "All ranks of a trainer on one machine.")
+    except HeadraceError as error:
+        log.error(str(error), extra={"exit_code": error.exit_code})
+        return error.exit_code
+    log.setLevel(settings.log.level)
     meetings = settings.data_dir / "run"  # not /tmp, which others tidy up while a fleet lives for weeks
     meetings.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="fleet-", dir=meetings) as folder:
@@ -104,8 +109,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except HeadraceError as error:
-        print(f"headrace: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    sys.exit(main())

@@ -106,7 +106,7 @@ class Group:
 
 
 class Place(NamedTuple):
-    """Which rank a process is, where the ranks meet (a URL of torch.distributed), and who launched it."""
+    """Which rank a process is, where the ranks meet (a URL of torch.distributed), and who launched it (0: nobody)."""
 
     rank: int
     size: int
@@ -117,12 +117,12 @@ class Place(NamedTuple):
 
 
 def place_from(environment: Mapping[str, str]) -> Place:
-    """What torchrun or `trainer.fleet` said; without either a fleet of one."""
-    launcher = int(environment.get(LAUNCHER, os.getppid()))
+    """What torchrun or `trainer.fleet` said; without either a fleet of one, which outlives whoever started it."""
     if "RANK" not in environment:
-        return Place(0, 1, 0, 1, "", launcher)
+        return Place(0, 1, 0, 1, "", launcher=0)
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     rank, size, local_rank, local_size = (int(environment[name]) for name in names)
+    launcher = int(environment.get(LAUNCHER, os.getppid()))
     return Place(rank, size, local_rank, local_size, environment.get(MEETING, "env://"), launcher)
 
 

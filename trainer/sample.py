@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--prompt", default="", help="how the texts begin")
     parser.add_argument("--count", type=int, default=3, help="how many texts")
     parser.add_argument("--tokens", type=int, default=40, help="most new tokens in each")
-    parser.add_argument("--temperature", type=float, default=0.8, help="below 1: more likely tokens, more often")
+    parser.add_argument("--temperature", type=float, default=0.7, help="below 1: more likely tokens, more often")
     parser.add_argument("--top-p", type=float, default=0.95, help="leave out the unlikely tail")
     parser.add_argument("--seed", type=int, default=1, help="equal seeds, equal texts")
     said = parser.parse_args()
