@@ -29,7 +29,7 @@ $(VENV)/ready: requirements/dev.txt requirements/uv.txt pyproject.toml
 	$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Build output only. Data is removed by `headrace down --wipe`-like commands that ask first, never from here.
+# What can be made again. Data (data/, demo/) stays.
 clean:
 	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis $(VENV)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
