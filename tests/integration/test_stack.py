@@ -26,7 +26,7 @@ from headrace.contract.settings import Ports, Settings, load
 from headrace.contract.topics import CLEAN, PLAN, RAW
 from headrace.kafka import Cluster, coordinate
 from headrace.local import parts, process, state
-from headrace.local.parts import jobs_run
+from headrace.local.parts import ready
 from headrace.local.stack import Stack
 from headrace.local.status import last_trained
 
@@ -116,7 +116,7 @@ def test_a_killed_process_comes_back_and_nothing_is_lost(running: Stack, name: s
     def back() -> bool:
         now = running.state().parts
         again = any(each.name == part and each.restarts == restarts + 1 for each in now)
-        return again and all(each.state == "running" for each in now) and jobs_run(settings)
+        return again and all(each.state == "running" for each in now) and ready(parts.JOBS, settings)
 
     running.wait_until(back, 180, f"{name} is back")
     assert not killed.is_running()
