@@ -10,7 +10,7 @@ demo: $(VENV)/ready
 	$(RUN)/headrace demo
 
 test: check
-	$(RUN)/pytest tests
+	$(RUN)/pytest tests/policy tests/unit tests/integration
 
 check: $(VENV)/ready
 	$(RUN)/ruff check .
