@@ -81,6 +81,8 @@ def _conf(settings: Settings) -> None:
     for path in (folder, tmp):
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True)
+    for left in (settings.data_dir / "logs").glob("*_LOG"):  # of RocksDB, one for each start of an operator
+        left.unlink()
     template = Template((DEPLOY / "config.yaml").read_text())
     values = {
         "host": HOST,
