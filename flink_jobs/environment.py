@@ -15,7 +15,14 @@ from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 
 from headrace.contract.settings import ROOT, Settings
+from headrace.contract.topics import MIB
 from headrace.flink import rest_of
+
+FETCH_BYTES = MIB // 2
+"""Asked for at a time of one partition; several fetches lie unpacked ahead of the job. A larger record comes alone."""
+
+BUNDLE_BYTES = 16 * MIB
+"""The most that one bundle of the longest documents may hold."""
 
 QUICK_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
@@ -57,8 +64,12 @@ def options(settings: Settings, name: str, restore: str | None) -> dict[str, str
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
         "python.pythonpath": str(ROOT),
-        # A record waits so long for others before it goes to Python: a part of the age of the text.
+        # Else each row is copied from operator to operator: a window of documents as often as there are blocks in it.
+        "pipeline.object-reuse": "true",
+        # Python takes records in bundles. One waits so long (ms) for more records, and is held in memory as a whole, a
+        # dozen times over between Kafka and the window.
         "python.fn-execution.bundle.time": "200",
+        "python.fn-execution.bundle.size": str(min(1000, BUNDLE_BYTES // settings.clean.max_document_bytes)),
     }
     if restore:
         said |= {"execution.state-recovery.path": restore, "execution.state-recovery.claim-mode": "CLAIM"}

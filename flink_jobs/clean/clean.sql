@@ -17,8 +17,7 @@ CREATE TEMPORARY TABLE published (
   'properties.group.id' = '$group',
   'properties.auto.offset.reset' = 'none',
   'properties.isolation.level' = 'read_committed',
-  'properties.fetch.max.bytes' = '$fetch_bytes',
-  'properties.max.partition.fetch.bytes' = '$record_bytes'
+  'properties.max.partition.fetch.bytes' = '$fetch_bytes'
 );
 
 CREATE TEMPORARY TABLE outcomes (

@@ -7,12 +7,12 @@ from pathlib import Path
 from pyflink.table import CompiledPlan, StreamTableEnvironment
 from pyflink.table.udf import udtf
 
-from flink_jobs.environment import statements
+from flink_jobs.environment import FETCH_BYTES, statements
 from flink_jobs.text.tokens import Encoder
 from flink_jobs.tokenize.udtf import ENCODED, PACKED, PackFunction, TokenizeFunction
 from headrace.contract import topics
 from headrace.contract.settings import Settings
-from headrace.kafka import FETCH_BYTES, brokers_of
+from headrace.kafka import brokers_of
 
 
 def build(env: StreamTableEnvironment, settings: Settings) -> CompiledPlan:
