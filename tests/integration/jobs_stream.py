@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -100,6 +101,17 @@ class Stream:
         assert producer.flush(30) == 0
         self.published |= dict(written)
         return [raw for raw, _ in written]
+
+    def operators(self, job: Job) -> str:
+        """The names of everything that a running job consists of."""
+        with urllib.request.urlopen(f"{self.settings.flink.rest}/jobs/{self.jobs[job]}", timeout=10) as answer:
+            return " | ".join(vertex["name"] for vertex in json.load(answer)["vertices"])
+
+    def state_bytes(self, job: Job) -> int:
+        """Size of what the job keeps, as of its last checkpoint."""
+        checkpoint = self.rest.last_checkpoint(self.jobs[job])
+        assert checkpoint is not None
+        return int(checkpoint["state_size"])
 
     def read(self, name: str) -> list[Message]:
         """All committed records of a topic."""
