@@ -21,7 +21,7 @@ from headrace.flink import rest_of
 FETCH_BYTES = MIB // 2
 """Asked for at a time of one partition; several fetches lie unpacked ahead of the job. A larger record comes alone."""
 
-BUNDLE_BYTES = 16 * MIB
+BUNDLE_BYTES = 8 * MIB
 """The most that one bundle of the longest documents may hold."""
 
 QUICK_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"

@@ -52,12 +52,15 @@ class Encoder:
         no tokenizer, or has no end-of-text.
         """
         tree = _read(path)
-        if "model" not in tree:
-            raise SettingsError(f"tokenizer {path} has no model: it is not a Hugging Face tokenizer.json")
+        if "vocab" not in (tree.get("model") or {}):
+            raise SettingsError(f"tokenizer {path} has no vocabulary: it is not a Hugging Face tokenizer.json")
         begin, end = _begin_and_end(tree, path)
         flagged = {token["content"] for token in tree.get("added_tokens", ()) if token["special"]}
         names = flagged | {begin, end}
-        tokenizer = Tokenizer.from_str(orjson.dumps(_hide(tree, names)).decode())
+        try:
+            tokenizer = Tokenizer.from_str(orjson.dumps(_hide(tree, names)).decode())
+        except Exception as error:  # the library raises nothing narrower
+            raise SettingsError(f"tokenizer {path} cannot be read: {error}") from error
         vocabulary = tokenizer.get_vocab()
         return cls(
             tokenizer=tokenizer,

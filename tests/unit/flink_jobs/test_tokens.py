@@ -158,7 +158,8 @@ def test_a_special_id_out_of_plain_text_is_never_output() -> None:
         (None, "does not exist"),
         ("{", "not JSON"),
         ("[]", "not a JSON object"),
-        ("{}", "has no model"),
+        ("{}", "has no vocabulary"),
+        ('{"model": {"type": "Nothing", "vocab": {"</s>": 0}}}', "cannot be read"),
         ('{"model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}}', "no end-of-text"),
     ],
 )
