@@ -9,8 +9,9 @@ case "$1" in
   # The JobManager computes little: the quick compiler and collector start it in half the time.
   jobmanager) kind=JM; main=org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint
               tuning="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC" ;;
+  # Out of memory in a thread of the Python bridge would leave a job that is called running and never moves again.
   taskmanager) kind=TM; main=org.apache.flink.runtime.taskexecutor.TaskManagerRunner
-               tuning="-XX:+UseG1GC" ;;
+               tuning="-XX:+UseG1GC -XX:+ExitOnOutOfMemoryError" ;;
   *) echo "run.sh jobmanager|taskmanager METRICS_PORT" >&2; exit 2 ;;
 esac
 
