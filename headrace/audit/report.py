@@ -12,12 +12,14 @@ from headrace.audit.findings import KINDS, Findings, Stage
 class Report:
     """`trained`: the step that the run comes to next, by its reports; `saved`: the same by its newest checkpoint.
 
-    Settled, whatever is in flight counts as lost.
+    `unsealed` names the last window of a shard where its seal has not come yet. Settled, whatever is in flight counts
+    as lost, and no seal may be missing.
     """
 
     run: str
     findings: Findings
     stages: list[Stage] = field(default_factory=list)
+    unsealed: list[str] = field(default_factory=list)
     planned: int = 0
     trained: int = 0
     saved: int | None = None
@@ -45,7 +47,12 @@ class Report:
     @property
     def holds(self) -> bool:
         """Whether nothing is wrong."""
-        return not self.findings and not (self.settled and self.waiting)
+        return not self.findings and not (self.settled and not self.drained)
+
+    @property
+    def drained(self) -> bool:
+        """Whether nothing is on its way any more."""
+        return not self.waiting and not self.unsealed
 
     @property
     def headline(self) -> str:
@@ -79,6 +86,7 @@ class Report:
         return {
             **{name: getattr(self, name) for name in names},
             "seconds": round(self.seconds, 3),
+            "unsealed": self.unsealed,
             "stages": self.rows(),
             "findings": self.wrong(),
         }

@@ -6,7 +6,7 @@ In flight, by stage, in documents: what the next part may still take up.
   plan       in blocks behind the last one that the plan names
   train      planned behind the position of the run's last report, or of its newest checkpoint if that is further
 A document is in flight at one stage at most: at the last two it counts where its last token is.
-What is missing and not in flight is lost. Settled, all that is in flight is lost.
+What is missing and not in flight is lost. Settled, all that is in flight is lost, and every window has its seal.
 
 Its limit: it proves what was fed; that the arithmetic is right, the fault tests prove. A run that crashed and was not
 started again has trained what it reported, until it starts from its last checkpoint and trains the rest again.
@@ -46,7 +46,7 @@ Begin = Callable[[int], Callable[[int], None]]
 def verify_deployment(settings: Settings, run: str, wait_s: float, begin: Begin) -> Report:
     """Verify what the broker and the checkpoint directory hold now.
 
-    While documents are in flight and nothing is wrong, does it again until `wait_s` are over. Raises DependencyError
+    While something is on its way and nothing is wrong, does it again until `wait_s` are over. Raises DependencyError
     without a broker, without topics, or when a transaction stays open.
     """
     cluster = Cluster(settings)
@@ -54,7 +54,7 @@ def verify_deployment(settings: Settings, run: str, wait_s: float, begin: Begin)
     while True:
         report = verify_once(cluster, run, max(CUT_TIMEOUT_S, wait_s), begin)
         left = deadline - time.monotonic()
-        if not report.holds or not report.waiting or left <= 0:
+        if not report.holds or report.drained or left <= 0:
             return report
         time.sleep(min(left, max(1.0, report.seconds)))
 
@@ -92,6 +92,7 @@ def verify(logs: Logs, manifests: Sequence[Manifest], run: str, settings: Settin
         run=run,
         findings=findings,
         stages=[clean, tokenize, plan, train],
+        unsealed=windows.unsealed_at_the_end(),
         planned=len(planned.steps),
         trained=position,
         saved=manifests[-1].step if manifests else None,

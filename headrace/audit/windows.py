@@ -60,6 +60,10 @@ class WindowCheck:
                 said.documents,
             )
 
+    def unsealed_at_the_end(self) -> list[str]:
+        """The last window of each shard that has no seal, in words; call it after `finish`."""
+        return [window for windows in self.unsealed.values() for window in windows]
+
     def _add(self, block: BlockView) -> None:
         key = (block.partition, block.shard)
         group = self.groups.get(key)

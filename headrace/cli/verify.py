@@ -27,7 +27,7 @@ def verify(
     run: Annotated[
         str | None, typer.Option("--run", help="The run whose training is checked; else trainer.run.")
     ] = None,
-    settled: Annotated[bool, typer.Option("--settled", help="Count what is in flight as lost.")] = False,
+    settled: Annotated[bool, typer.Option("--settled", help="Nothing may be on its way: in flight is lost.")] = False,
     wait: Annotated[
         float, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait so long until nothing is in flight.")
     ] = 0.0,
@@ -61,6 +61,8 @@ def show(report: Report) -> None:
     out.print(f"{report.records:,} records in {report.seconds:.1f} s, {rate:,.0f} records/s", highlight=False)
     if report.settled and report.waiting:
         out.print(f"[red]{report.waiting} documents are in flight and count as lost[/]")
+    for window in report.unsealed if report.settled else ():
+        out.print(f"[red]{escape(window)}: no seal[/]", highlight=False, soft_wrap=True)
     for finding in report.wrong():
         out.print(f"\n[bold red]{finding['kind']}[/], {finding['count']}: {finding['meaning']}", highlight=False)
         for example in finding["examples"]:
