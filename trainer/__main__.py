@@ -12,11 +12,11 @@ from typing import NoReturn
 
 import torch.distributed as dist
 
+from headrace.arguments import settings_of
 from headrace.contract.errors import DependencyError, HeadraceError
 from headrace.contract.settings import Settings
 from headrace.kafka import Cluster
 from headrace.observe import serve_metrics, start_logging
-from trainer.arguments import settings_of
 from trainer.assemble import Assembler, Pins, Position, Share
 from trainer.checkpoint import Checkpoints
 from trainer.control import Commands, Control, Signals

@@ -19,9 +19,9 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
 
+from headrace.arguments import settings_of
 from headrace.contract.errors import HeadraceError
 from headrace.observe import start_logging
-from trainer.arguments import settings_of
 
 IMPORTED_ONCE = ["trainer.loop", "trainer.start", "trainer.stream", "transformers.models.llama.modeling_llama"]
 FAILED_S = 10.0

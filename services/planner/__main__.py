@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
-from pathlib import Path
 from threading import Event
 
+from headrace.arguments import settings_of
 from headrace.contract.errors import HeadraceError
-from headrace.contract.settings import load
 from headrace.observe import serve_metrics, start_logging
 from services.planner.service import Gauges, Service
 
 
 def main() -> int:
     """The exit code: 0 after SIGTERM or SIGINT, else that of the error."""
-    parser = argparse.ArgumentParser(prog="python -m services.planner", description="Write train.plan.")
-    parser.add_argument("--config", type=Path, help="TOML file with settings")
-    parser.add_argument("--set", dest="assign", action="append", default=[], metavar="KEY=VALUE", help="one setting")
-    arguments = parser.parse_args()
     log = start_logging("planner", "INFO")
     stopping = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     try:
-        settings = load(arguments.config, arguments.assign).settings
+        settings = settings_of("services.planner", "Write train.plan.")
         log.setLevel(settings.log.level)
         log.info("metrics", extra={"port": serve_metrics(settings.local.ports.planner_metrics)})
         service = Service(settings, Gauges())

@@ -1,4 +1,4 @@
-"""How a trainer process gets its settings: HEADRACE_* in the environment, --config, --set."""
+"""How a long-running process gets its settings: HEADRACE_* in the environment, --config, --set."""
 
 from __future__ import annotations
 
