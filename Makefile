@@ -4,13 +4,17 @@ VENV := .venv
 RUN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(VENV) $(RUN)/uv
 
-.PHONY: demo test check bench clean
+.PHONY: demo test soak check bench clean
 
 demo: $(VENV)/ready
 	$(RUN)/headrace demo
 
 test: check
 	$(RUN)/pytest tests/policy tests/unit tests/integration
+
+# What takes long: backlogs, outages, twenty minutes of a slow trainer. Not part of `make test`.
+soak: $(VENV)/ready
+	$(RUN)/pytest --timeout=2400 --durations=0 tests/soak
 
 check: $(VENV)/ready
 	$(RUN)/ruff check .

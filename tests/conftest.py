@@ -1,5 +1,7 @@
 """A real broker and a real Flink cluster for the whole session; each test has topics of its own on them.
 
+For tests/integration and tests/soak. They start with the first test that asks, so unit tests never start them.
+
 def test_something(settings: Settings) -> None                   # the broker, with this test's own topics
 def test_job(settings: Settings, flink: dict[str, str]) -> None  # and a cluster that takes jobs: its environment
 """
