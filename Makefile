@@ -21,8 +21,9 @@ check: $(VENV)/ready
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
 
+# All of them, or `make bench NAME=publish_vs_produce`.
 bench: $(VENV)/ready
-	$(RUN)/python -m benchmarks
+	$(RUN)/python -m benchmarks $(NAME)
 
 # The doctor needs nothing but Python, so it runs before anything is downloaded and says what is missing.
 $(VENV)/ready: requirements/dev.txt requirements/uv.txt pyproject.toml
