@@ -9,7 +9,7 @@ from pyflink.table import DataTypes, TableFunction
 
 from flink_jobs.text.accept import accept
 from flink_jobs.text.normalise import fingerprint
-from headrace.contract.documents import RejectedHeaders
+from headrace.contract.documents import RejectedHeaders, headers_to_keep
 from headrace.contract.errors import Rejected
 from headrace.contract.settings import Clean
 from headrace.contract.topics import LARGEST_OUTPUT_BYTES
@@ -41,7 +41,8 @@ class CleanFunction(TableFunction):  # type: ignore[misc]
             duplicate = RejectedHeaders("duplicate", "clean", "", raw)
             return encoded, fingerprint(document.text), duplicate.encode()
         except Rejected as no:
-            return value, None, RejectedHeaders(no.reason, "clean", no.detail, raw).encode()
+            return value, None, RejectedHeaders(no.reason, "clean", no.detail, raw, headers_to_keep(headers)).encode()
         # The outermost guard: a defect of ours costs one document and is seen in text.rejected; it stops no stream.
         except Exception as defect:
-            return value, None, RejectedHeaders("internal_error", "clean", type(defect).__name__, raw).encode()
+            kept = headers_to_keep(headers)
+            return value, None, RejectedHeaders("internal_error", "clean", type(defect).__name__, raw, kept).encode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, cast, get_args
 
@@ -15,6 +15,11 @@ from headrace.contract.record import Record
 PLAIN = "text/plain"
 JSON = "application/json"
 UNKNOWN_SOURCE = "unknown"
+
+REPLAY_OF = "replay-of"
+"""Header of a document that is published again: the coordinate `PARTITION:OFFSET` in `text.raw` that it had before."""
+DECODING_HEADERS = ("content-type", "source", "id", "time")
+"""Headers of `text.raw` that decide what a value is taken for."""
 
 Stage = Literal["clean", "tokenize"]
 Label = str | int | float | bool | None
@@ -69,7 +74,7 @@ def decode_raw(value: bytes | None, headers: Mapping[str, bytes | None], max_byt
         raise Rejected("empty")
     if len(value) > max_bytes:
         raise Rejected("too_long", f"{len(value)} bytes, limit {max_bytes}")
-    said = {name: _header(headers, name) for name in ("content-type", "source", "id", "time")}
+    said = {name: _header(headers, name) for name in DECODING_HEADERS}
     fields = _json_fields(value) if _is_json(value, said["content-type"]) else {"text": _utf8(value)}
     return RawDocument(
         text=_text(fields),
@@ -176,14 +181,27 @@ class CleanDocument(Record):
     label: Label
 
 
+ORIGINAL = "original-"
+
+
+def headers_to_keep(headers: Mapping[str, bytes | None]) -> dict[str, bytes]:
+    """Those of a record of `text.raw` that its record in `text.rejected` keeps."""
+    wanted = {name: headers.get(name) for name in (*DECODING_HEADERS, REPLAY_OF)}
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
 @dataclass(frozen=True)
 class RejectedHeaders:
-    """The headers of one record of `text.rejected`; its value is the original bytes, none for a duplicate."""
+    """The headers of one record of `text.rejected`; its value is the original bytes, none for a duplicate.
+
+    `original`: the headers of the record in `text.raw` that a replay needs once that record is deleted.
+    """
 
     reason: str
     stage: Stage
     detail: str
     raw: tuple[int, int]
+    original: Mapping[str, bytes] = field(default_factory=dict)
 
     def encode(self) -> dict[str, bytes]:
         """As Kafka headers."""
@@ -193,6 +211,7 @@ class RejectedHeaders:
             "detail": self.detail.encode("utf-8", "replace"),
             "raw-partition": str(self.raw[0]).encode(),
             "raw-offset": str(self.raw[1]).encode(),
+            **{ORIGINAL + name: value for name, value in self.original.items()},
         }
 
     @classmethod
@@ -209,4 +228,12 @@ class RejectedHeaders:
             raw = int(found["raw-partition"]), int(found["raw-offset"])
         except ValueError as error:
             raise RecordError(at, f"header raw-partition or raw-offset: {error}") from None
-        return cls(found["reason"], cast(Stage, stage), found.get("detail", ""), raw)
+        return cls(found["reason"], cast(Stage, stage), found.get("detail", ""), raw, _original(headers))
+
+
+def _original(headers: Sequence[tuple[str, bytes | None]] | None) -> dict[str, bytes]:
+    return {
+        name.removeprefix(ORIGINAL): value
+        for name, value in headers or ()
+        if name.startswith(ORIGINAL) and value is not None
+    }

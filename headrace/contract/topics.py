@@ -14,6 +14,8 @@ PLAN = "train.plan"
 CONTROL = "train.control"
 STEPS = "train.steps"
 CHECKPOINTS = "train.checkpoints"
+CUTS = "audit.cuts"
+REPLAYED = "text.replayed"
 
 MIB = 1024 * 1024
 RAW_RECORD_BYTES = 4 * MIB
@@ -25,7 +27,17 @@ DAY_MS = 24 * 60 * 60 * 1000
 TRANSACTION_TIMEOUT_MS = 7 * DAY_MS
 """A prepared transaction must outlive the longest outage: the broker aborts it after this, and its records are gone."""
 
-KEPT: Mapping[str, str] = {"cleanup.policy": "delete", "retention.ms": "-1"}
+SEGMENT_BYTES = 64 * MIB
+SEGMENT_MS = 6 * 60 * 60 * 1000
+"""The broker frees whole segments alone, and never the one that it writes: what `headrace retention` deletes comes back
+once its segment was closed, after so many bytes or so long."""
+
+KEPT: Mapping[str, str] = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "segment.bytes": str(SEGMENT_BYTES),
+    "segment.ms": str(SEGMENT_MS),
+}
 COMPACTED: Mapping[str, str] = {"cleanup.policy": "compact"}
 
 
@@ -59,6 +71,8 @@ TOPICS: tuple[Topic, ...] = (
     Topic(CONTROL, 1, COMPACTED, pinned=False),
     Topic(STEPS, 1, {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}, pinned=False),
     Topic(CHECKPOINTS, 1, COMPACTED, pinned=False),
+    Topic(CUTS, 1, COMPACTED, pinned=False),
+    Topic(REPLAYED, 1, COMPACTED, pinned=False),
 )
 
 PINNED: tuple[str, ...] = tuple(topic.name for topic in TOPICS if topic.pinned)
@@ -68,3 +82,6 @@ TOKENIZE_GROUP = "tokenize"
 """Consumer groups under which the two Flink jobs commit what their last checkpoint covers."""
 
 PLANNER_TRANSACTIONAL_ID = "planner"
+RETENTION_TRANSACTIONAL_ID = "retention"
+REPLAY_TRANSACTIONAL_ID = "replay"
+"""A second writer under the same id fences off the first: one planner, one retention, one replay at a time."""
