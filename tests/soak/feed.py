@@ -7,8 +7,7 @@ import sys
 import time
 from threading import Event
 
-from texts import texts
-
+from benchmarks.texts import texts
 from headrace.client import Publisher
 from headrace.contract.settings import load
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from plot import draw
 from sampler import Sampler, table, write
-from texts import texts
 
+from benchmarks.texts import texts
 from headrace.audit.report import Report
 from headrace.audit.verify import verify_deployment
 from headrace.client import Publisher
