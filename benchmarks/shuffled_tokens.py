@@ -37,13 +37,14 @@ from headrace.contract.topics import BLOCKS, PLAN, STEPS
 from headrace.contract.training import Manifest, StepReport, decode_report
 from headrace.kafka import Cluster, coordinate
 from trainer.assemble import Work
-from trainer.checkpoint import Checkpoints
+from trainer.checkpoint import Checkpoints, Keep
 from trainer.fingerprint import make_deterministic
 from trainer.group import join, place_from
 from trainer.loop import Run, train
 from trainer.proof import Fetched
 from trainer.report import Stopwatch
 from trainer.saver import Saver
+from trainer.schedule import Schedule
 from trainer.start import Source, begin, resume
 
 Planned = tuple[Step, list[Fetched]]
@@ -138,14 +139,15 @@ def train_again(settings: Settings, steps: Sequence[Planned]) -> list[StepReport
     """Train the steps from the run's first weights, on one rank in this process, through the loop."""
     with tempfile.TemporaryDirectory() as folder:
         group = join(place_from({}), torch.device("cpu"), settings.trainer.collective_timeout_s)
-        checkpoints = Checkpoints(Path(folder, "run"), keep=1)
+        checkpoints = Checkpoints(Path(folder, "run"), Keep(last=1))
         checkpoints.history.mkdir(parents=True)
-        attempt = begin(settings, checkpoints, Source("", {}), time.time)
+        attempt = begin(settings, checkpoints, Source("", {}), group.device, time.time)
         identity, first, state = resume(settings, group, checkpoints, attempt)
         saver = Saver(checkpoints, identity, settings.tokenizer_file, time.time, last=first)
         listener = Listener()
         watch = Stopwatch(time.monotonic)
-        run = Run(settings, group, saver, listener, Nobody(), watch, time.time)  # type: ignore[arg-type]
+        never = Schedule(0, time.monotonic)
+        run = Run(settings, group, saver, never, listener, Nobody(), watch, time.time)  # type: ignore[arg-type]
         train(run, state, (Work(step, block_digest(step.encode()), tuple(blocks)) for step, blocks in steps))
         dist.destroy_process_group()
     return listener.reports

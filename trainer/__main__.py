@@ -8,11 +8,13 @@ import os
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import NoReturn
 
 import torch.distributed as dist
 
 from headrace.arguments import settings_of
+from headrace.checkpoints import finished
 from headrace.contract.errors import DependencyError, HeadraceError
 from headrace.contract.settings import Settings
 from headrace.kafka import Cluster
@@ -22,9 +24,11 @@ from trainer.checkpoint import Checkpoints
 from trainer.control import Commands, Control, Signals
 from trainer.fingerprint import make_deterministic
 from trainer.group import Group, PeerLost, Place, choose_device, join, place_from
+from trainer.identity import Identity
 from trainer.loop import Run, leave, train
-from trainer.report import Metrics, Reporter, Stopwatch, make_producer
-from trainer.saver import Identity, Saver
+from trainer.report import Metrics, Reporter, Stopwatch, announced, make_producer
+from trainer.saver import Saver
+from trainer.schedule import Schedule
 from trainer.start import Source, begin, resume
 from trainer.state import State
 from trainer.stream import TICK_S, Stream
@@ -72,19 +76,31 @@ def serve(first_port: int, rank: int) -> None:
 
 def prepare(settings: Settings, group: Group, control: Control) -> tuple[Run, State]:
     """Everything that the loop needs, and the state to go on from."""
-    checkpoints = Checkpoints(settings.checkpoint_dir / settings.trainer.run, settings.trainer.keep_checkpoints)
+    checkpoints = Checkpoints.of(settings)
     attempt = None
     if group.leads:
         checkpoints.lock(LOCK_S)
         cluster = Cluster(settings)
-        attempt = begin(settings, checkpoints, Source(cluster.id(), cluster.topic_ids()), time.time)
+        attempt = begin(settings, checkpoints, Source(cluster.id(), cluster.topic_ids()), group.device, time.time)
     identity, checkpoint, state = resume(settings, group, checkpoints, group.from_leader(attempt))
-    saver = Saver(checkpoints, identity, settings.tokenizer_file, time.time, last=checkpoint)
     producer = make_producer(settings) if group.leads else None
     reporter = Reporter(settings, identity, Metrics(settings.trainer.run), producer, time.time)
-    for known in checkpoints.all() if group.leads else ():
-        reporter.saved(known)
-    return Run(settings, group, saver, reporter, control, Stopwatch(time.monotonic), time.time), state
+    if group.leads:
+        announce_all(reporter, checkpoints.directory, Cluster(settings))
+    background = settings.trainer.checkpoint_async
+    saver = Saver(
+        checkpoints, identity, settings.tokenizer_file, time.time, checkpoint, background, flush=reporter.flush
+    )
+    schedule = Schedule(settings.trainer.checkpoint_s, time.monotonic)
+    return Run(settings, group, saver, schedule, reporter, control, Stopwatch(time.monotonic), time.time), state
+
+
+def announce_all(reporter: Reporter, directory: Path, cluster: Cluster) -> None:
+    """Let `train.checkpoints` say what is on the disk: a crash can have come between the two."""
+    there = {checkpoint.manifest.step: checkpoint for checkpoint in finished(directory)}
+    reporter.retract(announced(cluster, reporter.identity.run) - there.keys())
+    for checkpoint in there.values():
+        reporter.announce(checkpoint)
 
 
 def assembler(settings: Settings, group: Group, identity: Identity, state: State) -> Assembler:

@@ -1,109 +1,105 @@
-"""Checkpoints on disk: a directory counts when its manifest, written last in one atomic move, is there and holds.
+"""How checkpoints come to the disk, and leave it: a directory counts when its manifest, written last, is there.
 
-<checkpoint_dir>/<run>/step-0000000050/{config.json, model.safetensors, optimizer.safetensors, tokenizer.json,
-manifest.json}; manifests whose weights were pruned go to <checkpoint_dir>/<run>/history/step-0000000050.json.
+Where everything lies stands in `headrace.checkpoints`.
 """
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from headrace.checkpoints import (
+    Checkpoint,
+    directories,
+    lock,
+    name_of,
+    nobody_prunes,
+    pins,
+    read,
+    step_of,
+    tiers,
+    verify,
+)
 from headrace.contract.digests import file_sha256
-from headrace.contract.errors import Coordinate, DependencyError, RecordError
+from headrace.contract.errors import DependencyError, RecordError
+from headrace.contract.settings import Settings
 from headrace.contract.training import MANIFEST, CheckpointFile, Manifest
 
 log = logging.getLogger("headrace")
 
 
-class Checkpoint(NamedTuple):
-    """A finished checkpoint."""
+class Keep(NamedTuple):
+    """Which checkpoints keep their weights: the newest `last`, and the first of every `every` steps (0: no such)."""
 
-    path: Path
-    manifest: Manifest
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    @property
-    def bytes(self) -> int:
-        return sum(file.bytes for file in self.manifest.files)
+    last: int
+    every: int = 0
 
 
 class Checkpoints:
-    """The checkpoints of one run. One process writes them, under `lock`; any may read."""
+    """The checkpoints of one run, for the one process that writes them, under `lock`."""
 
-    def __init__(self, directory: Path, keep: int) -> None:
+    def __init__(self, directory: Path, keep: Keep) -> None:
         self.directory = directory
         self.history = directory / "history"
         self.keep = keep
+
+    @classmethod
+    def of(cls, settings: Settings) -> Checkpoints:
+        """Those of the run of the settings."""
+        trainer = settings.trainer
+        return cls(settings.checkpoint_dir / trainer.run, Keep(trainer.keep_checkpoints, trainer.keep_every_steps))
 
     def lock(self, timeout_s: float) -> int:
         """Keep others from writing until this process ends; returns the open lock file.
 
         Waits for a process that is just ending; raises DependencyError after `timeout_s`.
         """
-        self.history.mkdir(parents=True, exist_ok=True)
-        file = os.open(self.directory / "lock", os.O_CREAT | os.O_RDWR)
+        try:
+            self.history.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DependencyError(
+                f"{self.directory} cannot be made: {error.strerror}: set trainer.checkpoint_dir"
+            ) from error
         deadline = time.monotonic() + timeout_s
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return file
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise DependencyError(
-                        f"another process trains the run in {self.directory}: end it, or set another trainer.run"
-                    ) from None
-                time.sleep(0.2)
+        while (file := lock(self.directory)) is None:
+            if time.monotonic() > deadline:
+                raise DependencyError(
+                    f"another process trains the run in {self.directory}: end it, or set another trainer.run"
+                )
+            time.sleep(0.2)
+        return file
 
     def newest(self) -> Checkpoint | None:
         """The newest checkpoint that holds; every torn one above it is reported."""
-        for path in sorted(self.directory.glob("step-*"), reverse=True):
+        for path in reversed(directories(self.directory)):
             try:
-                checkpoint = self.read(path.name)
-                self.verify(checkpoint)
+                checkpoint = read(path)
+                verify(checkpoint)
             except (FileNotFoundError, RecordError) as error:
                 log.warning("checkpoint is torn, its parent is used", extra={"path": str(path), "why": str(error)})
                 continue
             return checkpoint
         return None
 
-    def read(self, name: str) -> Checkpoint:
-        """A checkpoint by its name; FileNotFoundError without a manifest, RecordError if that cannot be read."""
-        path = self.directory / name
-        manifest = (path / MANIFEST).read_bytes()
-        return Checkpoint(path, Manifest.decode(manifest, Coordinate(str(path / MANIFEST), 0, 0)))
+    def begin(self, step: int, bytes_: int) -> Path:
+        """An empty directory for the files of a checkpoint; what a crash left there is removed.
 
-    def verify(self, checkpoint: Checkpoint) -> None:
-        """Compare every file with its size and sha256 in the manifest; FileNotFoundError or RecordError."""
-        for file in checkpoint.manifest.files:
-            path = checkpoint.path / file.name
-            if path.stat().st_size != file.bytes or file_sha256(str(path)) != file.sha256:
-                raise RecordError(Coordinate(str(path), 0, 0), "differs from its size or sha256 in the manifest")
-
-    def all(self) -> Iterator[Checkpoint]:
-        """Every checkpoint that has weights and a manifest, oldest first."""
-        for path in sorted(self.directory.glob("step-*")):
-            if (path / MANIFEST).exists():
-                yield self.read(path.name)
-
-    def begin(self, step: int) -> Path:
-        """An empty directory for the files of a checkpoint; what a crash left there is removed."""
+        Raises OSError when the disk has not `bytes_` to spare: to fill it would stop the others who write there.
+        """
         path = self.directory / name_of(step)
         shutil.rmtree(path, ignore_errors=True)
+        if (free := shutil.disk_usage(self.directory).free) < bytes_:
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {free} bytes are free, {bytes_} are needed")
         path.mkdir(parents=True)
         return path
 
     def finish(self, path: Path, facts: dict[str, Any]) -> Checkpoint:
-        """Bring the files to disk, then the manifest in one atomic move, then prune. `facts`: its other fields."""
+        """Bring the files to disk, then the manifest in one atomic move. `facts`: its other fields."""
         files = tuple(_file(file) for file in sorted(path.iterdir()))
         manifest = Manifest(**facts, files=files)
         temporary = path / (MANIFEST + ".part")
@@ -112,26 +108,25 @@ class Checkpoints:
         temporary.rename(path / MANIFEST)
         _sync(path)
         _sync(self.directory)
-        self._prune(path)
         return Checkpoint(path, manifest)
 
-    def _prune(self, newest: Path) -> None:
-        """Free the weights of all but the newest `keep` and the first; their manifests stay, for the ancestry.
+    def prune(self, newest: Checkpoint) -> list[int]:
+        """Free the weights of what no tier keeps; returns their steps. Their manifests stay, for the ancestry.
 
-        What stands above the newest did not hold when this attempt began, and goes.
+        What stands above the newest did not hold when this attempt began, and goes, unless an operator pinned it.
         """
-        paths = sorted(self.directory.glob("step-*"))
-        place = paths.index(newest) + 1
-        for path in paths[1:place][: -self.keep] + paths[place:]:
-            if path < newest and (path / MANIFEST).exists():
-                (path / MANIFEST).rename(self.history / f"{path.name}.json")
-                _sync(self.history)
+        with nobody_prunes(self.directory):
+            paths, pinned = directories(self.directory), pins(self.directory)
+            held = [step_of(path) for path in paths if path <= newest.path and (path / MANIFEST).exists()]
+            reasons = tiers(held, pinned, *self.keep)
+            gone = [path for path in paths if not reasons.get(step_of(path)) and step_of(path) not in pinned]
+            for path in gone:
+                if step_of(path) in reasons:
+                    (path / MANIFEST).rename(self.history / f"{path.name}.json")
+            _sync(self.history)
+        for path in gone:
             shutil.rmtree(path)
-
-
-def name_of(step: int) -> str:
-    """The directory of a checkpoint whose next step is `step`."""
-    return f"step-{step:010d}"
+        return [step_of(path) for path in gone]
 
 
 def _file(path: Path) -> CheckpointFile:

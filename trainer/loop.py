@@ -25,18 +25,23 @@ from trainer.optimizer import Update, apply_update, learning_rate
 from trainer.proof import Fetched, LeafFacts, check_fed, read_and_hash
 from trainer.reduce import REDUCTIONS
 from trainer.report import Reporter, Stopwatch
-from trainer.saver import Saver
+from trainer.saver import Failed, Saved, Saver
+from trainer.schedule import Schedule
 from trainer.shares import leaf_count, leaves_of
 from trainer.state import State
 
 
 @dataclass
 class Run:
-    """One rank's part in one attempt of a run. `clock` gives epoch seconds, and changes nothing but reports."""
+    """One rank's part in one attempt of a run. `clock` gives epoch seconds, and changes nothing but reports.
+
+    `saver`, `schedule` and commands in `control` count on rank 0 alone.
+    """
 
     settings: Settings
     group: Group
     saver: Saver
+    schedule: Schedule
     reporter: Reporter
     control: Control
     watch: Stopwatch
@@ -54,6 +59,7 @@ def train(run: Run, state: State, steps: Iterable[Work | None]) -> None:
     for work in steps:
         faulthandler.dump_traceback_later(settings.watchdog_s, exit=True)
         run.control.look()
+        hear(run, run.saver.finished())
         if work is None:
             if run.control.stop_idle:
                 break
@@ -95,6 +101,7 @@ def train(run: Run, state: State, steps: Iterable[Work | None]) -> None:
         if asked.save or state.step % settings.checkpoint_steps == 0:
             save(run, state)
     else:
+        hear(run, run.saver.settle())
         return
     leave(run, state)
 
@@ -125,7 +132,7 @@ def by_leaf(blocks: Sequence[Fetched], leaf_blocks: int) -> list[Sequence[Fetche
 def header(run: Run, work: Work) -> Header:
     """What this rank says before a step."""
     fingerprint = digest(run.saver.identity.fingerprint)
-    return Header(work.step.seq, work.digest, fingerprint, run.control.save, run.control.stop)
+    return Header(work.step.seq, work.digest, fingerprint, wants_checkpoint(run), run.control.stop)
 
 
 def report(run: Run, state: State, work: Work, facts: Sequence[LeafFacts], loss: float, update: Update) -> StepReport:
@@ -153,26 +160,40 @@ def report(run: Run, state: State, work: Work, facts: Sequence[LeafFacts], loss:
         sources=sources,
         ranks=run.group.size,
         time=int(now * 1000),
+        save_error=run.saver.trouble,
     )
 
 
 def rest(run: Run, state: State) -> None:
     """A turn without a step."""
-    if run.control.save:
+    if wants_checkpoint(run):
         save(run, state)
-    run.reporter.idle(state)
+    run.reporter.idle(state, run.saver.trouble)
+
+
+def wants_checkpoint(run: Run) -> bool:
+    """Whether this rank wants one before the number of steps says so: by clock, by command, or because one is late."""
+    return run.control.save or run.saver.late or run.schedule.due
 
 
 def save(run: Run, state: State) -> None:
-    """Rank 0 writes a checkpoint, unless the last one is of this step, and announces it."""
-    run.control.saved()
-    if run.group.leads and (checkpoint := run.saver.save(state)) is not None:
-        run.reporter.saved(checkpoint)
-        run.reporter.flush()
+    """Rank 0 begins to write a checkpoint; while another is in flight, this one stays due."""
+    if run.group.leads and run.saver.begin(state):
+        run.control.saved()
+        run.schedule.begun()
     run.watch.lap("checkpoint")
 
 
+def hear(run: Run, outcome: Saved | Failed | None) -> None:
+    """Say what has become of a save."""
+    if outcome is not None:
+        run.reporter.saved(outcome)
+
+
 def leave(run: Run, state: State) -> None:
-    """End this rank's part with nothing lost."""
+    """End this rank's part with nothing lost; raises DependencyError when the last checkpoint cannot be written."""
     run.control.leave()
-    save(run, state)
+    hear(run, run.saver.settle())
+    if run.group.leads:
+        hear(run, run.saver.save(state))
+    run.watch.lap("checkpoint")

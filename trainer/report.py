@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from headrace.checkpoints import Checkpoint
 from headrace.contract import metrics
 from headrace.contract.errors import DependencyError
 from headrace.contract.settings import Settings
 from headrace.contract.topics import CHECKPOINTS, STEPS
-from headrace.contract.training import CheckpointAnnouncement, IdleReport, StepReport
-from headrace.kafka import brokers_of, producer_config
+from headrace.contract.training import CheckpointAnnouncement, IdleReport, StepReport, announcement_key
+from headrace.kafka import Cluster, brokers_of, producer_config
 from headrace.observe import register
-from trainer.checkpoint import Checkpoint
-from trainer.saver import Identity
+from trainer.identity import Identity
+from trainer.saver import Failed, Saved
 from trainer.state import State
 
 log = logging.getLogger("headrace")
@@ -64,6 +65,7 @@ class Metrics:
         self.skipped = register(metrics.TRAINER_SKIPPED).labels(run)
         self.seconds = register(metrics.TRAINER_SECONDS)
         self.checkpoint = register(metrics.CHECKPOINT_TIME).labels(run)
+        self.failures = register(metrics.CHECKPOINT_FAILURES).labels(run)
 
     def step(self, report: StepReport) -> None:
         """One step was applied."""
@@ -78,8 +80,8 @@ class Metrics:
 class Reporter:
     """Publishes what one attempt does; on ranks other than 0 `producer` is None and only metrics change.
 
-    Reports are sent as the loop goes on and are certain only after `flush`; a checkpoint flushes them first, so that
-    what a checkpoint covers was reported. `clock` gives epoch seconds.
+    Reports are sent as the loop goes on and are certain only after `flush`, which any thread may call; a checkpoint
+    flushes them first, so that what a checkpoint covers was reported. `clock` gives epoch seconds.
     """
 
     def __init__(
@@ -104,7 +106,7 @@ class Reporter:
         self._send(self.steps, report.run, report.encode())
         self.idle_at = self.clock() + IDLE_S
 
-    def idle(self, state: State) -> None:
+    def idle(self, state: State, save_error: str = "") -> None:
         """Nothing is to do: say so every IDLE_S seconds."""
         if (now := self.clock()) < self.idle_at:
             return
@@ -116,10 +118,24 @@ class Reporter:
             step=state.step,
             fed=state.fed.hex(),
             time=int(now * 1000),
+            save_error=save_error,
         )
         self._send(self.steps, report.run, report.encode())
 
-    def saved(self, checkpoint: Checkpoint) -> None:
+    def saved(self, outcome: Saved | Failed) -> None:
+        """A checkpoint was written, and others went for it; or it could not be."""
+        if isinstance(outcome, Failed):
+            self.metrics.failures.inc()
+        else:
+            self.announce(outcome.checkpoint)
+            self.retract(outcome.pruned)
+
+    def retract(self, steps: Iterable[int]) -> None:
+        """Checkpoints of these steps have no weights any more."""
+        for step in steps:
+            self._send(self.checkpoints, announcement_key(self.identity.run, step), None)
+
+    def announce(self, checkpoint: Checkpoint) -> None:
         """A checkpoint is there (again)."""
         manifest = checkpoint.manifest
         self.metrics.checkpoint.set(manifest.time / 1000)
@@ -140,7 +156,7 @@ class Reporter:
             raise DependencyError(f"the broker did not take reports for {FLUSH_S:.0f} s: is it up?")
         self._check()
 
-    def _send(self, topic: str, key: str, value: bytes) -> None:
+    def _send(self, topic: str, key: str, value: bytes | None) -> None:
         if self.producer is None:
             return
         self.producer.produce(topic, value, key, on_delivery=self._delivered)
@@ -153,6 +169,16 @@ class Reporter:
     def _check(self) -> None:
         if self.lost is not None:
             raise DependencyError(f"a report was not delivered: {self.lost.str()}")
+
+
+def announced(cluster: Cluster, run: str) -> set[int]:
+    """Steps of a run's checkpoints that `train.checkpoints` says are there."""
+    told: dict[bytes, bool] = {}
+    first, end = cluster.first_offsets(CHECKPOINTS), cluster.end_offsets(CHECKPOINTS)
+    for message in cluster.read_all(CHECKPOINTS, first, end):
+        told[message.key() or b""] = message.value() is not None
+    before = f"{run}/".encode()
+    return {int(key[len(before) :]) for key, there in told.items() if there and key.startswith(before)}
 
 
 def make_producer(settings: Settings, **more: Any) -> Producer:

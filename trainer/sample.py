@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 from tokenizers import Tokenizer
 
+from headrace.checkpoints import finished
 from headrace.contract.errors import DependencyError, HeadraceError
 from headrace.contract.settings import Settings, load
-from trainer.checkpoint import Checkpoints
 from trainer.model import load_model
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def samples(
 def newest(settings: Settings) -> Path:
     """The newest checkpoint of the run of the settings."""
     directory = settings.checkpoint_dir / settings.trainer.run
-    *_, last = (None, *Checkpoints(directory, settings.trainer.keep_checkpoints).all())
+    *_, last = (None, *finished(directory))
     if last is None:
         raise DependencyError(f"no checkpoint in {directory}: start a trainer with `headrace up`, or set trainer.run")
     return last.path

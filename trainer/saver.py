@@ -1,62 +1,56 @@
-"""Writes the checkpoints of a run: who it is, where its data come from, and what state it is in."""
+"""Writes the checkpoints of a run, one at a time, in a thread: the loop waits for a copy of the state alone.
+
+It reads state and nothing else, so when it happens cannot change a weight; and only rank 0 does it, without a word to
+the others (decision 9).
+"""
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from headrace.contract.errors import ContractError, SettingsError
-from headrace.contract.training import Manifest
-from trainer.checkpoint import Checkpoint, Checkpoints
+from safetensors import SafetensorError
+
+from headrace.checkpoints import Checkpoint
+from headrace.contract.errors import DependencyError
+from trainer.checkpoint import Checkpoints
+from trainer.identity import Identity
 from trainer.state import State
+
+log = logging.getLogger("headrace")
+
+ROOM = 1.1
+"""A checkpoint is begun where so many times the bytes of the last one are free."""
 
 
 @dataclass(frozen=True)
-class Identity:
-    """What does not change while an attempt lives. Every manifest keeps it; every rank must have the same."""
+class Saved:
+    """A checkpoint that was finished, and the steps of those whose weights went for it."""
 
-    run: str
-    attempt: str
-    cluster: str
-    topics: dict[str, str]
-    tokenizer: str
-    fingerprint: dict[str, str]
-    settings: dict[str, Any]
+    checkpoint: Checkpoint
+    pruned: list[int]
 
-    def check_continues(self, manifest: Manifest, where: str) -> None:
-        """Whether this attempt may go on from a manifest.
 
-        Raises ContractError for other data, SettingsError for a setting that is fixed for a run; both name both sides.
-        """
-        for name in ("cluster", "tokenizer"):
-            if (then := getattr(manifest, name)) != (now := getattr(self, name)):
-                raise ContractError(f"{where} was trained with {name} {then}, now it is {now}: its offsets or ids mean"
-                                    " other data; set it back, or begin another trainer.run")  # fmt: skip
-        for topic, then in manifest.topics.items():
-            if (now := self.topics.get(topic, "none")) != then:
-                raise ContractError(
-                    f"{where} pins topic {topic} with id {then}, here it has {now}: it was deleted and made again,"
-                    " or this is a mirror; begin another trainer.run"
-                )
-        for key, then in manifest.settings.items():
-            if (now := self.settings.get(key)) != then:
-                raise SettingsError(
-                    f"trainer.{key} is {now!r}, {where} was trained with {then!r}, and a run keeps it:"
-                    " set it back, or begin another trainer.run"
-                )
+@dataclass(frozen=True)
+class Failed:
+    """A checkpoint that could not be written; the older ones are as they were."""
 
-    def differences(self, manifest: Manifest) -> list[str]:
-        """What of the fingerprint is not as it was; with any of it, equal bits are not promised."""
-        keys = sorted({*self.fingerprint, *manifest.fingerprint})
-        pairs = [(key, manifest.fingerprint.get(key), self.fingerprint.get(key)) for key in keys]
-        return [f"{key}: {then} then, {now} now" for key, then, now in pairs if then != now]
+    step: int
+    why: str
 
 
 class Saver:
-    """Saves states of one attempt, each the child of the `last`. `clock` gives epoch seconds."""
+    """Saves states of one attempt, each the child of the `last`; one save is in flight at most.
+
+    `background`: `begin` returns when it has copied the state, else when the checkpoint is on the disk or has failed.
+    `flush` blocks until the broker holds all reports, or raises DependencyError: what a checkpoint covers was reported.
+    `clock` gives epoch seconds.
+    """
 
     def __init__(
         self,
@@ -65,24 +59,81 @@ class Saver:
         tokenizer_file: Path,
         clock: Callable[[], float],
         last: Checkpoint | None = None,
+        background: bool = False,
+        flush: Callable[[], None] = lambda: None,
     ) -> None:
         self.checkpoints = checkpoints
         self.identity = identity
         self.tokenizer_file = tokenizer_file
         self.clock = clock
         self.last = last
+        self.background = background
+        self.flush = flush
+        self.late = False
+        """A checkpoint was due while one was being written."""
+        self.trouble = ""
+        """Why the last try failed; empty after one that did not."""
+        self.room: State | None = None
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="saver")
+        self.writing: tuple[int, Future[Saved]] | None = None
 
-    def save(self, state: State) -> Checkpoint | None:
-        """Write a checkpoint and wait until it is on the disk; None if the last one is of the same step."""
+    def begin(self, state: State) -> bool:
+        """Begin to save, unless the last checkpoint is of this very step; False (and `late`) while one is in flight."""
+        self.late = self.writing is not None
+        if self.late:
+            return False
+        if self.last is None or self.last.manifest.step != state.step:
+            self._submit(state, self.background)
+        return True
+
+    def finished(self) -> Saved | Failed | None:
+        """What has become of the save in flight, once; None while there is none or it lasts."""
+        if self.writing is None or not self.writing[1].done():
+            return None
+        (step, future), self.writing = self.writing, None
+        error = future.exception()
+        if isinstance(error, OSError | SafetensorError | DependencyError):
+            self.trouble = f"checkpoint of step {step} in {self.checkpoints.directory}: {error}"
+            log.error("checkpoint failed, older ones are kept", extra={"step": step, "why": self.trouble})
+            return Failed(step, self.trouble)
+        saved = future.result()
+        self.last, self.trouble = saved.checkpoint, ""
+        log.info("checkpoint", extra={"step": step, "path": str(self.last.path), "pruned": saved.pruned})
+        return saved
+
+    def settle(self) -> Saved | Failed | None:
+        """`finished`, once the save in flight is over; blocks until then."""
+        if self.writing is not None:
+            wait([self.writing[1]])
+        return self.finished()
+
+    def save(self, state: State) -> Saved | None:
+        """Save and wait until it is on the disk; None if the last checkpoint is of this step.
+
+        No save may be in flight. Raises DependencyError when the checkpoint cannot be written.
+        """
+        assert self.writing is None, "settle first"
         if self.last is not None and self.last.manifest.step == state.step:
             return None
-        path = self.checkpoints.begin(state.step)
-        state.write(path)
-        shutil.copyfile(self.tokenizer_file, path / "tokenizer.json")
-        self.last = self.checkpoints.finish(path, self._facts(state))
-        return self.last
+        self._submit(state, copied=False)
+        outcome = self.settle()
+        if isinstance(outcome, Failed):
+            raise DependencyError(
+                f"{outcome.why}. Free the disk or set trainer.checkpoint_dir; nothing is lost: the run goes on from"
+                f" {self.last.name if self.last else 'its beginning'} and trains the steps behind it again"
+            )
+        return outcome
+
+    def _submit(self, state: State, copied: bool) -> None:
+        if copied:
+            state = self.room = state.copy(self.room)
+        facts = self._facts(state)
+        self.writing = (state.step, self.thread.submit(self._write, state, facts))
+        if not copied:
+            wait([self.writing[1]])
 
     def _facts(self, state: State) -> dict[str, Any]:
+        """What the manifest says, but for the weights' hash and the files."""
         return {
             **asdict(self.identity),
             "seq": state.seq,
@@ -90,6 +141,25 @@ class Saver:
             "tokens": state.tokens,
             "fed": state.fed.hex(),
             "parent": self.last.name if self.last else None,
-            "weights": state.weights_sha256(),
             "time": int(self.clock() * 1000),
         }
+
+    def _write(self, state: State, facts: dict[str, Any]) -> Saved:
+        """The thread: all files, the reports, the manifest; then what no tier keeps goes."""
+        path = self.checkpoints.begin(state.step, int(self.last.bytes * ROOM) if self.last else 0)
+        try:
+            state.write(path)
+            shutil.copyfile(self.tokenizer_file, path / "tokenizer.json")
+            self.flush()
+            checkpoint = self.checkpoints.finish(path, {**facts, "weights": state.weights_sha256()})
+        except BaseException:  # a torn one would only keep the disk full
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+        return Saved(checkpoint, self._prune(checkpoint))
+
+    def _prune(self, newest: Checkpoint) -> list[int]:
+        try:
+            return self.checkpoints.prune(newest)
+        except OSError as error:
+            log.warning("old checkpoints stay until the next save", extra={"why": str(error)})
+            return []

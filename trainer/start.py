@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from headrace.checkpoints import Checkpoint, read
 from headrace.contract.digests import file_sha256
 from headrace.contract.errors import ContractError
 from headrace.contract.settings import Settings
-from trainer.checkpoint import Checkpoint, Checkpoints
+from trainer.checkpoint import Checkpoints
 from trainer.fingerprint import fingerprint, fixed_settings
 from trainer.group import Group
+from trainer.identity import Identity
 from trainer.model import check_fits, check_no_leak, new_model, vocabulary_size
-from trainer.saver import Identity, Saver
+from trainer.saver import Saver
 from trainer.state import State
 
 if TYPE_CHECKING:
@@ -48,17 +50,24 @@ def attempt_name(clock: Callable[[], float]) -> str:
     return f"{int(clock() * 1000):013d}-{secrets.token_hex(4)}"
 
 
-def begin(settings: Settings, checkpoints: Checkpoints, source: Source, clock: Callable[[], float]) -> Attempt:
-    """On rank 0: the newest checkpoint that holds; a run that has none gets its first weights, made on the CPU."""
+def begin(
+    settings: Settings, checkpoints: Checkpoints, source: Source, device: torch.device, clock: Callable[[], float]
+) -> Attempt:
+    """On rank 0: the newest checkpoint that holds; a run that has none gets its first weights, made on the CPU.
+
+    `device` is what will train them, as their manifest says. Raises DependencyError when they cannot be written.
+    """
     name = attempt_name(clock)
     found = checkpoints.newest()
     if found is None:
         vocabulary = vocabulary_size(settings.tokenizer_file)
         model = new_model(settings.trainer.model, vocabulary, settings.trainer.seed)
         check_model(settings, model)
-        identity = identify(settings, name, source, model, torch.device("cpu"))
-        found = Saver(checkpoints, identity, settings.tokenizer_file, clock).save(State.first(model, settings.trainer))
-        assert found is not None, "a new saver has saved nothing"
+        identity = identify(settings, name, source, model, device)
+        saver = Saver(checkpoints, identity, settings.tokenizer_file, clock)
+        saver.save(State.first(model, settings.trainer))
+        found = saver.last
+        assert found is not None, "a new saver has saved nothing before"
         log.info("began a run", extra={"run": settings.trainer.run, "path": str(found.path)})
     return Attempt(name, source, found.name)
 
@@ -71,7 +80,7 @@ def resume(
     Raises ContractError or SettingsError naming both sides. A changed fingerprint only warns, unless
     trainer.require_bitwise.
     """
-    checkpoint = checkpoints.read(attempt.checkpoint)
+    checkpoint = read(checkpoints.directory / attempt.checkpoint)
     state = State.load(checkpoint.path, checkpoint.manifest, settings.trainer, group.device)
     check_model(settings, state.model)
     identity = identify(settings, attempt.name, attempt.source, state.model, group.device)

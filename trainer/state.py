@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +70,26 @@ class State:
         self.tokens = step.tokens_before + step.tokens
         self.fed = fed
 
+    @torch.no_grad()
+    def copy(self, into: State | None) -> State:
+        """This state as it is now, on the CPU, in memory of its own: that of an earlier copy, or new.
+
+        A copy can be written and hashed, not trained. Out of a GPU it comes through pinned memory.
+        """
+        twin = into or State(_twin(self.model), torch.optim.AdamW([torch.zeros(0)]))
+        for mine, now in zip(_tensors(twin.model), _tensors(self.model), strict=True):
+            mine.copy_(now, non_blocking=True)
+        for mine, now in zip(twin.parameters, self.parameters, strict=True):
+            room = twin.optimizer.state[mine]
+            for key, tensor in self.optimizer.state.get(now, {}).items():
+                if key not in room:
+                    room[key] = _room_for(tensor)
+                room[key].copy_(tensor, non_blocking=True)
+        if self.model.device.type == "cuda":
+            torch.cuda.synchronize(self.model.device)
+        twin.seq, twin.step, twin.tokens, twin.fed = self.seq, self.step, self.tokens, self.fed
+        return twin
+
     def write(self, directory: Path) -> None:
         """The files of a checkpoint, from which `AutoModelForCausalLM.from_pretrained` makes the model."""
         self.model.config.save_pretrained(directory)
@@ -88,3 +109,19 @@ class State:
         for parameter in self.parameters:
             sha.update(parameter.detach().cpu().contiguous().numpy().data)
         return sha.hexdigest()
+
+
+def _tensors(model: PreTrainedModel) -> list[torch.Tensor]:
+    return [*model.parameters(), *model.buffers()]
+
+
+def _twin(model: PreTrainedModel) -> PreTrainedModel:
+    """A model of the same shape on the CPU, its tensors not filled yet; shared ones are shared in it too."""
+    memo = {id(tensor): _room_for(tensor) for tensor in _tensors(model)}
+    return deepcopy(model, memo)
+
+
+def _room_for(tensor: torch.Tensor) -> torch.Tensor:
+    """An unfilled tensor alike on the CPU, pinned where a GPU copies into it; a parameter for a parameter."""
+    room = torch.empty_like(tensor, device="cpu", pin_memory=tensor.is_cuda, requires_grad=False)
+    return Parameter(room, requires_grad=False) if isinstance(tensor, Parameter) else room

@@ -31,6 +31,9 @@ TRAINER_RATE = Metric("headrace_trainer_learning_rate", "gauge", "Learning rate 
 TRAINER_AGE = Metric("headrace_trainer_text_age_seconds", "gauge", "Age of the oldest text of the last step", ("run",))
 TRAINER_SECONDS = Metric("headrace_trainer_seconds_total", "counter", "Time by part of the step", ("run", "part"))
 TRAINER_SKIPPED = Metric("headrace_trainer_skipped_steps_total", "counter", "Updates skipped: not finite", ("run",))
+CHECKPOINT_FAILURES = Metric(
+    "headrace_checkpoint_failures_total", "counter", "Checkpoints that could not be written", ("run",)
+)
 CHECKPOINT_TIME = Metric(
     "headrace_checkpoint_last_success_timestamp_seconds", "gauge", "When the last checkpoint was finished", ("run",)
 )

@@ -104,7 +104,12 @@ class Trainer(Group):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where there is one for each rank")
     checkpoint_dir: str = Field("", description="where checkpoints lie; empty: checkpoints in the data directory")
     checkpoint_steps: int = Field(50, ge=1, description="a checkpoint every so many steps")
-    keep_checkpoints: int = Field(3, ge=1, description="checkpoints kept with weights; manifests are kept for ever")
+    checkpoint_s: float = Field(300.0, ge=0, description="and so long after the last one, if it was trained; 0: never")
+    checkpoint_async: bool = Field(True, description="a thread writes checkpoints while training goes on")
+    keep_checkpoints: int = Field(3, ge=1, description="newest checkpoints kept with weights; manifests stay for ever")
+    keep_every_steps: int = Field(
+        0, ge=0, description="one checkpoint in so many steps keeps its weights for ever; 0: off"
+    )
     require_bitwise: bool = Field(False, description="refuse to resume where bit-equality is not given")
     fetch_timeout_s: float = Field(45.0, gt=0, description="a planned block not in memory by then ends the rank")
     collective_timeout_s: float = Field(90.0, gt=0, description="a collective not finished by then ends the rank")

@@ -17,7 +17,8 @@ class StepReport(Record):
     """One record of `train.steps`: run `run` applied step `step` (plan record `seq`) in attempt `attempt`.
 
     `fed` is the hex of `digests.fed_next` over the bytes that were fed; loss in nats a token; `seconds` by part of the
-    step; `sources` maps a source to [tokens, summed loss]; `age_s` is the age of the oldest text, from its publishing.
+    step; `sources` maps a source to [tokens, summed loss]; `age_s` is the age of the oldest text, from its publishing;
+    `save_error` says why the last checkpoint could not be written, until one can.
     """
 
     kind: Literal["step"] = "step"
@@ -37,6 +38,7 @@ class StepReport(Record):
     sources: dict[str, tuple[int, float]]
     ranks: int
     time: int
+    save_error: str = ""
 
 
 class IdleReport(Record):
@@ -49,6 +51,7 @@ class IdleReport(Record):
     step: int
     fed: str
     time: int
+    save_error: str = ""
 
 
 Report = StepReport | IdleReport
@@ -98,8 +101,16 @@ class Manifest(Record):
     time: int
 
 
+def announcement_key(run: str, step: int) -> str:
+    """The key under which a checkpoint is announced."""
+    return f"{run}/{step}"
+
+
 class CheckpointAnnouncement(Record):
-    """One record of `train.checkpoints`, key `run/step`."""
+    """One record of `train.checkpoints`, key `run/step`; no value once the weights were pruned.
+
+    A trainer that starts says anew what is there.
+    """
 
     run: str
     attempt: str
@@ -111,7 +122,7 @@ class CheckpointAnnouncement(Record):
 
     @property
     def key(self) -> str:
-        return f"{self.run}/{self.step}"
+        return announcement_key(self.run, self.step)
 
 
 class Command(Record):

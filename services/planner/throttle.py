@@ -71,10 +71,15 @@ class ReportReader:
         first = self.consumer.poll(timeout_s)
         if first is None:
             return []
-        return [self._decode(checked(message)) for message in [first, *self.consumer.consume(1000, timeout=0)]]
+        messages = [checked(message) for message in [first, *self.consumer.consume(1000, timeout=0)]]
+        return [self._decode(message) for message in messages if not self._tells_nothing(message)]
 
     def close(self) -> None:
         self.consumer.close()
+
+    def _tells_nothing(self, message: Message) -> bool:
+        """A checkpoint's announcement is taken back when its weights are pruned."""
+        return message.value() is None and message.topic() != self.steps
 
     def _decode(self, message: Message) -> Progress:
         at = coordinate(message)

@@ -35,7 +35,8 @@ from trainer.group import Group, Place, join
 from trainer.loop import Run, train
 from trainer.proof import Fetched
 from trainer.report import Stopwatch
-from trainer.saver import Saver
+from trainer.saver import Failed, Saved, Saver
+from trainer.schedule import Schedule
 from trainer.start import Source, begin, resume
 from trainer.state import State
 
@@ -50,15 +51,15 @@ class Quiet:
 
     def __init__(self) -> None:
         self.reports: list[StepReport] = []
+        self.outcomes: list[Saved | Failed] = []
 
     def step(self, report: StepReport) -> None:
         self.reports.append(report)
 
-    def idle(self, state: State) -> None: ...
+    def idle(self, state: State, save_error: str = "") -> None: ...
 
-    def saved(self, checkpoint: Any) -> None: ...
-
-    def flush(self) -> None: ...
+    def saved(self, outcome: Saved | Failed) -> None:
+        self.outcomes.append(outcome)
 
 
 @dataclass
@@ -189,14 +190,16 @@ class Outcome:
 def open_run(group: Group, settings: Settings, control: Any = None) -> tuple[Run, State]:
     """Begin or resume the run of the settings, as `trainer.__main__` does."""
     make_deterministic(settings.trainer.threads)
-    checkpoints = Checkpoints(settings.checkpoint_dir / settings.trainer.run, settings.trainer.keep_checkpoints)
+    checkpoints = Checkpoints.of(settings)
     if group.leads:
         checkpoints.history.mkdir(parents=True, exist_ok=True)
-    attempt = group.from_leader(begin(settings, checkpoints, SOURCE, time.time) if group.leads else None)
+    attempt = group.from_leader(begin(settings, checkpoints, SOURCE, group.device, time.time) if group.leads else None)
     identity, checkpoint, state = resume(settings, group, checkpoints, attempt)
-    saver = Saver(checkpoints, identity, settings.tokenizer_file, time.time, last=checkpoint)
-    watch = Stopwatch(time.monotonic)
-    return Run(settings, group, saver, Quiet(), control or Told(), watch, time.time), state  # type: ignore[arg-type]
+    background = settings.trainer.checkpoint_async
+    saver = Saver(checkpoints, identity, settings.tokenizer_file, time.time, checkpoint, background)
+    schedule, watch = Schedule(settings.trainer.checkpoint_s, time.monotonic), Stopwatch(time.monotonic)
+    run = Run(settings, group, saver, schedule, Quiet(), control or Told(), watch, time.time)  # type: ignore[arg-type]
+    return run, state
 
 
 def train_until(group: Group, settings: Settings, stop: int) -> Outcome:
@@ -223,7 +226,7 @@ def outcome(run: Run, state: State) -> Outcome:
 
 
 def on_ranks(size: int, function: Callable[..., Any], *args: Any) -> list[Any]:
-    """`function(group, *args)` on each of `size` new ranks; what each returned or raised, by rank."""
+    """`function(group, *args)` on each of `size` new ranks; what each returned or raised, EOFError if it died."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     with tempfile.TemporaryDirectory() as folder:
@@ -251,7 +254,10 @@ def _answers(pipes: list[Connection]) -> list[Any]:
         ready = wait(open_ones, timeout=120)
         assert ready, "a rank does not answer"
         for pipe in ready:
-            answers[pipes.index(pipe)] = pipe.recv()  # type: ignore[arg-type, union-attr]
+            try:
+                answers[pipes.index(pipe)] = pipe.recv()  # type: ignore[arg-type, union-attr]
+            except EOFError as error:  # it is dead
+                answers[pipes.index(pipe)] = error  # type: ignore[arg-type]
     return [answers[number] for number in range(len(pipes))]
 
 

@@ -9,16 +9,20 @@ import torch
 from fleet_of_tests import SOURCE, make_settings, write_tokenizer
 from transformers import AutoModelForCausalLM
 
+from headrace.checkpoints import Checkpoint, finished
 from headrace.contract.digests import FED_START
 from headrace.contract.errors import ContractError, DependencyError, SettingsError
 from headrace.contract.settings import Settings
 from headrace.contract.training import Manifest
-from trainer.checkpoint import Checkpoint, Checkpoints
+from trainer.checkpoint import Checkpoints, Keep
+from trainer.identity import Identity
 from trainer.model import new_model
 from trainer.optimizer import apply_update
-from trainer.saver import Identity, Saver
+from trainer.saver import Saver
 from trainer.start import begin, identify
 from trainer.state import State
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -29,18 +33,18 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def checkpoints(settings: Settings) -> Checkpoints:
-    there = Checkpoints(settings.checkpoint_dir / "main", settings.trainer.keep_checkpoints)
+    there = Checkpoints.of(settings)
     there.history.mkdir(parents=True)
     return there
 
 
 def run_of(settings: Settings, checkpoints: Checkpoints) -> tuple[Saver, State]:
     """A run that has its first checkpoint."""
-    begin(settings, checkpoints, SOURCE, lambda: 1.0)
+    begin(settings, checkpoints, SOURCE, CPU, lambda: 1.0)
     first = checkpoints.newest()
     assert first is not None
-    state = State.load(first.path, first.manifest, settings.trainer, torch.device("cpu"))
-    identity = identify(settings, "attempt", SOURCE, state.model, torch.device("cpu"))
+    state = State.load(first.path, first.manifest, settings.trainer, CPU)
+    identity = identify(settings, "attempt", SOURCE, state.model, CPU)
     return Saver(checkpoints, identity, settings.tokenizer_file, lambda: 2.0, last=first), state
 
 
@@ -51,6 +55,12 @@ def move(state: State, to: int) -> None:
     state.step, state.seq = to, to + 1
 
 
+def save(saver: Saver, state: State) -> Checkpoint:
+    outcome = saver.save(state)
+    assert outcome is not None
+    return outcome.checkpoint
+
+
 def names(checkpoints: Checkpoints) -> list[str]:
     return sorted(path.name for path in checkpoints.directory.glob("step-*"))
 
@@ -58,10 +68,9 @@ def names(checkpoints: Checkpoints) -> list[str]:
 def test_a_saved_state_is_loaded_as_it_was(settings: Settings, checkpoints: Checkpoints) -> None:
     saver, state = run_of(settings, checkpoints)
     move(state, 3)
-    saved = saver.save(state)
-    assert saved is not None
+    saved = save(saver, state)
     assert saver.save(state) is None, "once a step"
-    loaded = State.load(saved.path, saved.manifest, settings.trainer, torch.device("cpu"))
+    loaded = State.load(saved.path, saved.manifest, settings.trainer, CPU)
     assert loaded.weights_sha256() == state.weights_sha256() == saved.manifest.weights
     assert (loaded.seq, loaded.step, loaded.fed) == (4, 3, FED_START)
     for one in (state, loaded):
@@ -78,17 +87,17 @@ def test_transformers_opens_a_checkpoint(settings: Settings, checkpoints: Checkp
     assert (saver.last.path / "tokenizer.json").read_bytes() == settings.tokenizer_file.read_bytes()
 
 
-def test_pruning_keeps_the_first_the_newest_and_the_ancestry(settings: Settings, checkpoints: Checkpoints) -> None:
+def test_pruning_keeps_the_newest_and_the_ancestry(settings: Settings, checkpoints: Checkpoints) -> None:
     saver, state = run_of(settings, checkpoints)
     for step in (10, 20, 30, 40):
         move(state, step)
         saver.save(state)
-    assert names(checkpoints) == ["step-0000000000", "step-0000000030", "step-0000000040"]
+    assert names(checkpoints) == ["step-0000000030", "step-0000000040"]
     kept = {path.stem for path in checkpoints.history.glob("*.json")}
-    assert kept == {"step-0000000010", "step-0000000020"}
+    assert kept == {"step-0000000000", "step-0000000010", "step-0000000020"}
     parents = {
         path.stem: Manifest.model_validate_json(path.read_bytes()).parent for path in checkpoints.history.glob("*.json")
-    } | {checkpoint.name: checkpoint.manifest.parent for checkpoint in checkpoints.all()}
+    } | {checkpoint.name: checkpoint.manifest.parent for checkpoint in finished(checkpoints.directory)}
     assert parents == {
         "step-0000000000": None,
         "step-0000000010": "step-0000000000",
@@ -126,8 +135,7 @@ def test_a_torn_checkpoint_is_reported_and_its_parent_used(
     saver, state = run_of(settings, checkpoints)
     for step in (10, 20):
         move(state, step)
-        saved = saver.save(state)
-    assert saved is not None
+        saved = save(saver, state)
     tear(saved)
     with caplog.at_level(logging.WARNING):
         found = checkpoints.newest()
@@ -138,13 +146,13 @@ def test_a_torn_checkpoint_is_reported_and_its_parent_used(
     again = Saver(checkpoints, saver.identity, settings.tokenizer_file, lambda: 3.0, last=found)
     move(state, 15)
     again.save(state)
-    assert names(checkpoints) == ["step-0000000000", "step-0000000010", "step-0000000015"], "what was torn is gone"
+    assert names(checkpoints) == ["step-0000000010", "step-0000000015"], "what was torn is gone"
 
 
 def test_one_process_at_a_time_trains_a_run(checkpoints: Checkpoints) -> None:
     checkpoints.lock(0)
     with pytest.raises(DependencyError, match="another process trains the run"):
-        Checkpoints(checkpoints.directory, 1).lock(0)
+        Checkpoints(checkpoints.directory, Keep(1)).lock(0)
 
 
 def test_other_data_or_settings_are_named_on_both_sides(settings: Settings, checkpoints: Checkpoints) -> None:
@@ -176,7 +184,7 @@ def test_a_leaking_model_is_refused_before_anything_is_written(
 
     monkeypatch.setattr("trainer.start.check_no_leak", leaky)
     with pytest.raises(SettingsError, match="leaks"):
-        begin(settings, checkpoints, SOURCE, lambda: 1.0)
+        begin(settings, checkpoints, SOURCE, CPU, lambda: 1.0)
     assert names(checkpoints) == []
 
 
