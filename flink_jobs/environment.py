@@ -76,6 +76,11 @@ def options(settings: Settings, name: str, restore: str | None) -> dict[str, str
     return said
 
 
+def quarantine_dir(settings: Settings, name: str) -> Path:
+    """Where job `name` keeps which documents killed or stalled its workers: on each TaskManager's own machine."""
+    return settings.flink_state_dir / name / "quarantine"
+
+
 def statements(file: Path, **values: object) -> list[str]:
     """The statements of an SQL file with every `$name` filled in; a quote inside a value cannot end its string.
 

@@ -8,16 +8,20 @@ from pyflink.table import CompiledPlan, StreamTableEnvironment
 from pyflink.table.udf import udtf
 
 from flink_jobs.clean.udtf import RESULT, CleanFunction
-from flink_jobs.environment import FETCH_BYTES, statements
+from flink_jobs.environment import FETCH_BYTES, quarantine_dir, statements
+from flink_jobs.quarantine import Quarantine
+from flink_jobs.text.outcome import CleanJudge, CleanRow
 from headrace.contract import topics
 from headrace.contract.settings import Settings
 from headrace.kafka import brokers_of
 
 
-def build(env: StreamTableEnvironment, settings: Settings) -> CompiledPlan:
+def build(env: StreamTableEnvironment, settings: Settings, judge: type[CleanJudge] = CleanJudge) -> CompiledPlan:
     """The job, ready to be executed; nothing outside `env` is touched."""
     env.get_config().set("table.exec.state.ttl", f"{settings.clean.dedup_ttl_hours} h")
-    env.create_temporary_function("clean", udtf(CleanFunction(settings.clean), result_types=RESULT))
+    quarantine = Quarantine[CleanRow](quarantine_dir(settings, "clean"), settings.flink.document_timeout_s)
+    function = CleanFunction(judge(settings.clean), quarantine)
+    env.create_temporary_function("clean", udtf(function, result_types=RESULT))
     *definitions, insert = statements(
         Path(__file__).with_name("clean.sql"),
         brokers=brokers_of(settings),

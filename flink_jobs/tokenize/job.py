@@ -7,7 +7,9 @@ from pathlib import Path
 from pyflink.table import CompiledPlan, StreamTableEnvironment
 from pyflink.table.udf import udtf
 
-from flink_jobs.environment import FETCH_BYTES, statements
+from flink_jobs.environment import FETCH_BYTES, quarantine_dir, statements
+from flink_jobs.quarantine import Quarantine
+from flink_jobs.text.outcome import EncodedRow, TokenizeJudge
 from flink_jobs.text.tokens import Encoder
 from flink_jobs.tokenize.udtf import ENCODED, PACKED, PackFunction, TokenizeFunction
 from headrace.contract import topics
@@ -15,11 +17,12 @@ from headrace.contract.settings import Settings
 from headrace.kafka import brokers_of
 
 
-def build(env: StreamTableEnvironment, settings: Settings) -> CompiledPlan:
+def build(env: StreamTableEnvironment, settings: Settings, judge: type[TokenizeJudge] = TokenizeJudge) -> CompiledPlan:
     """The job, ready to be executed; nothing outside `env` is touched. Reads the tokenizer and pins its hash."""
     path, options = settings.tokenizer_file, settings.tokenize
     encoder = Encoder.load(path)
-    tokenize = TokenizeFunction(path, encoder.digest, options.shards)
+    quarantine = Quarantine[EncodedRow](quarantine_dir(settings, "tokenize"), settings.flink.document_timeout_s)
+    tokenize = TokenizeFunction(judge, path, encoder.digest, options.shards, quarantine)
     pack = PackFunction(encoder.digest, encoder.begin, options.block_tokens)
     env.create_temporary_function("tokenize", udtf(tokenize, result_types=ENCODED))
     env.create_temporary_function("pack", udtf(pack, result_types=PACKED))

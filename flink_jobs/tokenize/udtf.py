@@ -8,57 +8,51 @@ from pathlib import Path
 
 from pyflink.table import DataTypes, FunctionContext, TableFunction
 
+from flink_jobs.quarantine import Quarantine, Quarantined
+from flink_jobs.text.outcome import EncodedRow, TokenizeJudge, raw_of
 from flink_jobs.text.pack import Encoded, Window, pack
 from flink_jobs.text.tokens import Encoder
 from headrace.contract.blocks import Seal
-from headrace.contract.digests import block_digest, run_digest, shard_of
-from headrace.contract.documents import CleanDocument, RejectedHeaders
-from headrace.contract.errors import ContractError, Coordinate, RecordError, Rejected
+from headrace.contract.digests import block_digest, run_digest
+from headrace.contract.errors import ContractError, Coordinate
 from headrace.contract.topics import BLOCKS, CLEAN, WINDOWS
 
 HEADERS = DataTypes.MAP(DataTypes.STRING(), DataTypes.BYTES())
 ENCODED = [DataTypes.INT(), DataTypes.BYTES(), HEADERS]
 PACKED = [DataTypes.STRING(), DataTypes.BYTES(), DataTypes.BYTES(), DataTypes.BIGINT()]
 
-EncodedRow = tuple[int | None, bytes | None, dict[str, bytes] | None]
-"""shard and document of a record that could be encoded; else both NULL, and the headers of its reject."""
-
 PackedRow = tuple[str, bytes | None, bytes, int]
 """topic, key, value, Kafka timestamp in epoch milliseconds."""
-
-UNKNOWN = (-1, -1)
-"""Raw coordinate of a record of `text.clean` that does not say it; its own stands in the detail."""
 
 
 class TokenizeFunction(TableFunction):  # type: ignore[misc]
     """`eval(value, partition, offset, timestamp)` of a record of `text.clean`."""
 
-    def __init__(self, tokenizer: Path, digest: str, shards: int) -> None:
+    def __init__(
+        self,
+        judge: type[TokenizeJudge],
+        tokenizer: Path,
+        digest: str,
+        shards: int,
+        quarantine: Quarantine[EncodedRow],
+    ) -> None:
+        self.make_judge = judge
         self.tokenizer = tokenizer
         self.digest = digest
         self.shards = shards
+        self.quarantine = quarantine
 
     def open(self, function_context: FunctionContext) -> None:
-        self.encoder = load(self.tokenizer, self.digest)
+        self.judge = self.make_judge(load(self.tokenizer, self.digest), self.shards)
+        self.quarantine.open(self.judge)
 
     def eval(self, value: bytes | None, partition: int, offset: int, timestamp: datetime) -> Iterator[EncodedRow]:
-        yield self._encode(value, Coordinate(CLEAN, partition, offset), milliseconds(timestamp))
+        at = Coordinate(CLEAN, partition, offset)
+        row = self.quarantine.run((partition, offset), value, at, milliseconds(timestamp))
+        yield self.judge.rejected(raw_of(value), *row.reason) if isinstance(row, Quarantined) else row
 
-    def _encode(self, value: bytes | None, at: Coordinate, published: int) -> EncodedRow:
-        raw = UNKNOWN
-        try:
-            document = CleanDocument.decode(value, at)
-            raw = document.raw
-            tokens = self.encoder.encode(document.text)
-            encoded = Encoded((at.partition, at.offset), raw, published, document.source, tokens)
-            return shard_of(*raw, self.shards), encoded.to_bytes(), None
-        except Rejected as no:
-            return None, None, RejectedHeaders(no.reason, "tokenize", no.detail, raw).encode()
-        except RecordError as error:
-            return None, None, RejectedHeaders("bad_record", "tokenize", str(error)[:200], raw).encode()
-        # The outermost guard: a defect of ours costs one document and is seen in text.rejected; it stops no stream.
-        except Exception as defect:
-            return None, None, RejectedHeaders("internal_error", "tokenize", type(defect).__name__, raw).encode()
+    def close(self) -> None:
+        self.quarantine.close()
 
 
 class PackFunction(TableFunction):  # type: ignore[misc]

@@ -122,6 +122,9 @@ class Flink(Group):
     rest: str = Field("", description="REST address of the JobManager; empty: the running local stack")
     parallelism: int = Field(2, ge=1, description="of each job")
     checkpoint_interval_ms: int = Field(2000, ge=100, description="freshness is at least this, a job")
+    document_timeout_s: float = Field(
+        30.0, gt=0, description="a document that a Python worker is not done with by then is tried apart, twice"
+    )
     state_dir: str = Field("", description="checkpoints and savepoints of the jobs; empty: flink in the data directory")
     taskmanager_memory_mb: int = Field(2048, ge=1024, description="whole TaskManager process, without Python workers")
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from flink_jobs.clean.udtf import CleanFunction
+from flink_jobs.quarantine import Quarantine
+from flink_jobs.text.outcome import CleanJudge, TokenizeJudge, raw_of
 from flink_jobs.text.pack import Encoded
 from flink_jobs.text.tokens import Encoder
 from flink_jobs.tokenize.udtf import PackFunction, TokenizeFunction
@@ -28,8 +30,17 @@ def reject(headers: dict[str, bytes]) -> RejectedHeaders:
     return RejectedHeaders.decode(list(headers.items()), AT)
 
 
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 def cleaned(value: bytes | None, rules: Clean | None = None) -> tuple[bytes | None, bytes | None, RejectedHeaders]:
-    (row,) = CleanFunction(rules or Clean()).eval(value, {}, 2, 9, TIME)
+    function = CleanFunction(CleanJudge(rules or Clean()), Quarantine(Path("quarantine"), 30))
+    function = pickle.loads(pickle.dumps(function))  # as it travels
+    function.open(None)
+    (row,) = function.eval(value, {}, 2, 9, TIME)
+    function.close()
     return row[0], row[1], reject(row[2])
 
 
@@ -62,19 +73,21 @@ def test_a_defect_costs_one_document(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(text: str) -> bytes:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("flink_jobs.clean.udtf.fingerprint", broken)
+    monkeypatch.setattr("flink_jobs.text.outcome.fingerprint", broken)
     value, fingerprint, headers = cleaned(b"some good text")
     assert (value, fingerprint) == (b"some good text", None)
     assert headers == RejectedHeaders("internal_error", "clean", "ZeroDivisionError", (2, 9))
 
 
-def tokenized(
-    value: bytes | None, monkeypatch: pytest.MonkeyPatch | None = None
-) -> tuple[Encoded, int] | RejectedHeaders:
-    function = TokenizeFunction(TINY, Encoder.load(TINY).digest, shards=4)
-    function = pickle.loads(pickle.dumps(function))  # as it travels
+def tokenize_function(digest: str) -> TokenizeFunction:
+    return TokenizeFunction(TokenizeJudge, TINY, digest, 4, Quarantine(Path("quarantine"), 30))
+
+
+def tokenized(value: bytes | None) -> tuple[Encoded, int] | RejectedHeaders:
+    function = pickle.loads(pickle.dumps(tokenize_function(Encoder.load(TINY).digest)))  # as it travels
     function.open(None)
     ((shard, document, headers),) = function.eval(value, 1, 5, TIME)
+    function.close()
     if document is None:
         assert shard is None
         return reject(headers or {})
@@ -109,8 +122,13 @@ def test_what_cannot_be_tokenized_is_a_reject(value: bytes | None, reason: str, 
     assert reason != "bad_record" or answer.detail.startswith("text.clean[1]@5: ")
 
 
+def test_the_raw_coordinate_is_found_without_decoding() -> None:
+    assert raw_of(DOCUMENT.encode()) == DOCUMENT.raw
+    assert raw_of(None) == raw_of(b"{}") == raw_of(b'{"schema":1,"raw":[-2,9],') == (-1, -1)
+
+
 def test_another_tokenizer_than_submitted_stops_the_worker() -> None:
-    function = TokenizeFunction(TINY, "00" * 32, shards=4)
+    function = tokenize_function("00" * 32)
     with pytest.raises(ContractError, match="submitted with 0000"):
         function.open(None)
 
