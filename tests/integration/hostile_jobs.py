@@ -1,5 +1,7 @@
-"""The two jobs as they are, but for judges that do what a document tells them: `python -m tests.integration.hostile_jobs
-NAME …`. No job outside the tests has a way to be told that."""
+"""`python -m tests.integration.hostile_jobs NAME …`: a job as it is, but for a judge that obeys the document.
+
+What makes a document crash or stall its worker is here and nowhere else: no job outside the tests can be told to.
+"""
 
 from __future__ import annotations
 
