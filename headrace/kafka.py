@@ -252,6 +252,7 @@ class Cluster:
                     if int(checked(message).offset() or 0) >= end:
                         return
                     yield message
+                    quiet_since = time.monotonic()  # how long we were away says nothing about the broker
                     if int(message.offset() or 0) == end - 1:
                         return
                 if time.monotonic() - quiet_since > self.timeout_s:

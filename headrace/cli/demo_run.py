@@ -6,7 +6,6 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,7 +14,8 @@ from confluent_kafka import Producer
 
 from headrace.cli.demo_report import Sample
 from headrace.cli.demo_view import View, line
-from headrace.cli.inputs import Format, Refused, read
+from headrace.cli.inputs.cut import Cut, Format, Refused
+from headrace.cli.inputs.files import read
 from headrace.cli.watch import Watch
 from headrace.client import Publisher
 from headrace.contract.documents import JSON, PLAIN
@@ -33,7 +33,7 @@ POLL_S = 0.1
 STREAM_TIMEOUT_S = 900.0
 SAVE_TIMEOUT_S = 60.0
 
-Sendable = tuple[bytes, Mapping[str, str]]
+Sendable = tuple[bytes, Mapping[str, str | bytes]]
 """The value and the headers of a record of text.raw."""
 
 
@@ -70,7 +70,7 @@ def texts(settings: Settings, file: Path | None, seed: int) -> list[Sendable]:
     if file is None:
         return [sendable(document) for document in demo_documents(settings, seed)]
     found: list[Sendable] = []
-    for item in read(str(file), Format.jsonl, settings.clean.max_document_bytes, stdin=BytesIO()):
+    for item in read(str(file), Cut(settings.clean.max_document_bytes, Format.jsonl)):
         if isinstance(item, Refused):
             raise SettingsError(f"{item.place}: {item.reason}: {item.detail}")
         found.append((item.value, item.headers))

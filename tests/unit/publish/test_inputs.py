@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from headrace.cli.inputs import Format, Found, Refused, files_of, read
+from headrace.cli.inputs.cut import Cut, Format, Found, Refused
+from headrace.cli.inputs.files import read, read_stream
+from headrace.cli.inputs.names import files_of
 from headrace.contract.documents import decode_raw
 from headrace.contract.errors import SettingsError
 
@@ -15,12 +17,12 @@ LIMIT = 100
 
 
 def documents(content: bytes, form: Format) -> list[Found | Refused]:
-    return list(read("-", form, LIMIT, io.BytesIO(content)))
+    return list(read_stream("-", Cut(LIMIT, form), io.BufferedReader(io.BytesIO(content))))
 
 
 def texts(items: list[Found | Refused]) -> list[str]:
     found = [item for item in items if isinstance(item, Found)]
-    return [decode_raw(item.value, {k: v.encode() for k, v in item.headers.items()}, LIMIT).text for item in found]
+    return [decode_raw(item.value, {k: v.encode() if isinstance(v, str) else v for k, v in item.headers.items()}, LIMIT).text for item in found]
 
 
 def refusals(items: list[Found | Refused]) -> list[tuple[str, str]]:
@@ -79,26 +81,24 @@ def test_files_are_found_in_order_and_named(tmp_path: Path) -> None:
     (tmp_path / ".hidden").mkdir()
     for name, content in {"c.txt": b"c", "a.JSONL": b'{"text": "a"}', "b/x.md": b"\xff", ".hidden/y": b"y"}.items():
         (tmp_path / name).write_bytes(content)
-    files = files_of([str(tmp_path), "-"])
+    files = files_of([str(tmp_path), "-", str(tmp_path / "c.txt")])
     assert files == [str(tmp_path / name) for name in ("a.JSONL", "c.txt", "b/x.md")] + ["-"]
-    items = [item for file in files for item in read(file, Format.auto, LIMIT, io.BytesIO(b"z"))]
-    assert texts(items) == ["a", "c", "z"]
+    items = [item for file in files[:-1] for item in read(file, Cut(LIMIT))]
+    assert texts(items) == ["a", "c"]
     assert refusals(items) == [(str(tmp_path / "b/x.md"), "invalid_utf8")]
 
 
 def test_a_text_file_has_its_path_as_identifier(tmp_path: Path) -> None:
     file = tmp_path / "größe.txt"
     file.write_text("text")
-    (item,) = read(str(file), Format.auto, LIMIT, io.BytesIO())
+    (item,) = read(str(file), Cut(LIMIT))
     assert isinstance(item, Found)
-    assert item.headers["id"] == str(file)
+    assert item.headers["id"] == str(file).encode()
 
 
 def test_an_empty_file_and_one_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
-    items = [
-        item for name in ("empty", "gone") for item in read(str(tmp_path / name), Format.text, LIMIT, io.BytesIO())
-    ]
+    items = [item for name in ("empty", "gone") for item in read(str(tmp_path / name), Cut(LIMIT, Format.text))]
     assert refusals(items) == [(str(tmp_path / "empty"), "empty"), (str(tmp_path / "gone"), "unreadable")]
 
 
