@@ -21,8 +21,12 @@ def documents(content: bytes, form: Format) -> list[Found | Refused]:
 
 
 def texts(items: list[Found | Refused]) -> list[str]:
-    found = [item for item in items if isinstance(item, Found)]
-    return [decode_raw(item.value, {k: v.encode() if isinstance(v, str) else v for k, v in item.headers.items()}, LIMIT).text for item in found]
+    return [text_of(item) for item in items if isinstance(item, Found)]
+
+
+def text_of(item: Found) -> str:
+    headers = {name: said.encode() if isinstance(said, str) else said for name, said in item.headers.items()}
+    return decode_raw(item.value, headers, LIMIT).text
 
 
 def refusals(items: list[Found | Refused]) -> list[tuple[str, str]]:
