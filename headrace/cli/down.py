@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,10 +11,8 @@ from rich.live import Live
 from rich.text import Text
 
 from headrace.cli.options import err, out, with_settings
+from headrace.contract.errors import SettingsError
 from headrace.contract.settings import Settings
-
-OURS = ("kafka", "flink", "checkpoints", "logs", "run")
-"""What a stack keeps in its data directory."""
 
 
 @with_settings
@@ -31,7 +30,7 @@ def down(
     if not show_stopping(settings):
         out.print(f"nothing runs in {settings.data_dir}", soft_wrap=True)
     if wipe:
-        _wipe(settings, yes)
+        wipe_data(settings, yes)
 
 
 def show_stopping(settings: Settings) -> bool:
@@ -52,13 +51,40 @@ def show_stopping(settings: Settings) -> bool:
     return ended or orphans > 0
 
 
-def _wipe(settings: Settings, yes: bool) -> None:
-    there = [settings.data_dir / name for name in OURS if (settings.data_dir / name).exists()]
+def wipe_data(settings: Settings, yes: bool) -> None:
+    """Delete what stacks have kept in their data directory, if the operator agrees, and nothing else.
+
+    Raises SettingsError for a directory in which no stack was ever started.
+    """
+    from headrace.local import datadir
+
+    folder = settings.data_dir
+    there = [folder / name for name in (*datadir.OURS, datadir.NAME) if (folder / name).exists()]
     if not there:
-        out.print("nothing to delete")
+        out.print(f"nothing to delete in {folder}", soft_wrap=True)
         return
+    if datadir.made(folder) is None:
+        raise SettingsError(
+            f"{folder} has no {datadir.NAME}, so no stack of this version was started there: nothing is deleted."
+            " Name the right one with --set local.data_dir=…, or delete it by hand"
+        )
+    for path in there:
+        out.print(f"  {path}  {_size(path)}", highlight=False, soft_wrap=True)
+    for key, path in (
+        ("trainer.checkpoint_dir", settings.checkpoint_dir),
+        ("flink.state_dir", settings.flink_state_dir),
+    ):
+        if not path.is_relative_to(folder) and path.exists():
+            out.print(f"  {path} ({key}) lies elsewhere and stays", highlight=False, soft_wrap=True)
     if not yes:
-        typer.confirm(f"delete {', '.join(map(str, there))}?", abort=True)
-    for folder in there:
-        shutil.rmtree(folder)
-    out.print(f"deleted {len(there)} folders in {settings.data_dir}", soft_wrap=True)
+        typer.confirm("Delete all this? The topics, the weights and the logs are gone then.", abort=True)
+    for path in there:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    out.print(f"deleted {len(there)} entries in {folder}", soft_wrap=True)
+
+
+def _size(path: Path) -> str:
+    """What deleting it frees."""
+    files = [path, *path.rglob("*")] if path.is_dir() else [path]
+    mib = sum(file.lstat().st_blocks for file in files) * 512 / 1024**2
+    return f"{mib / 1024:,.1f} GiB" if mib >= 1024 else f"{mib:,.0f} MiB"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import orjson
 import typer
@@ -15,8 +17,19 @@ from headrace.contract.errors import SettingsError
 from headrace.contract.settings import Settings
 
 POLL_S = 0.3
-TAIL_BYTES = 1024 * 1024
+TAIL_BYTES = 8 * 1024 * 1024
+"""So much of the end of a log is looked at."""
 SHOWN = ("time", "level", "part", "event", "logger", "exception")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class Line(NamedTuple):
+    """One line: `time` is its own, or that of the last line before it which has one."""
+
+    time: str
+    name: str
+    text: str
 
 
 @with_settings
@@ -25,15 +38,24 @@ def logs(
     part: Annotated[str | None, typer.Argument(help="A part, or supervisor or submit; else all.")] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with new lines until Ctrl-C.")] = False,
     lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="Last lines of each log.")] = 50,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Only later lines: 10m, 2h, 1d, or a time such as 2026-11-25T03:00.")
+    ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="The lines as they are: JSON objects.")] = False,
 ) -> None:
-    """Show the last lines of one part's log, or of all, oldest first."""
+    """Show the last lines of one part's log, or of all parts, oldest first. Times are UTC.
+
+    With --since all lines after it, unless -n is given too.
+    """
     files = _files(settings, part)
-    last = [(line, path) for path in files for line in tail(path, lines)]
-    for line, path in sorted(last, key=lambda pair: _time(pair[0])):
-        typer.echo(line if raw else readable(line, path.stem))
-    for line, path in _new_lines(files) if follow else ():
-        typer.echo(line if raw else readable(line, path.stem))
+    after = moment(since, datetime.now(UTC)) if since else ""
+    at = {path: path.stat().st_size for path in files}
+    count = None if since and lines == 50 else lines
+    last = [line for path in files for line in tail(path, at[path], after)[-count if count else None :] if count != 0]
+    for line in sorted(last, key=lambda line: line.time):
+        typer.echo(line.text if raw else readable(line.text, line.name))
+    for line in new_lines(at) if follow else ():
+        typer.echo(line.text if raw else readable(line.text, line.name))
 
 
 def _files(settings: Settings, part: str | None) -> list[Path]:
@@ -45,18 +67,46 @@ def _files(settings: Settings, part: str | None) -> list[Path]:
     return chosen
 
 
-def tail(path: Path, count: int) -> list[str]:
-    """The last lines of a file, at most of its last MiB."""
+def moment(since: str, now: datetime) -> str:
+    """A time as logs write it, from "10m" before `now` or from an ISO time (UTC unless it says otherwise)."""
+    if ago := re.fullmatch(r"(\d+)([smhd])", since):
+        return _written(now - timedelta(**{UNITS[ago.group(2)]: int(ago.group(1))}))
+    try:
+        given = datetime.fromisoformat(since)
+    except ValueError:
+        raise SettingsError(f"--since {since}: write 30s, 10m, 2h, 1d, or a time such as 2026-11-25T03:00") from None
+    return _written(given if given.tzinfo else given.replace(tzinfo=UTC))
+
+
+def _written(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:23] + "Z"
+
+
+def tail(path: Path, end: int, after: str = "") -> list[Line]:
+    """The lines before byte `end` of a log, and of the older file beside it, that are not before `after`."""
+    older = path.with_suffix(".log.1")
+    size = older.stat().st_size if older.exists() else 0
+    content = (_bytes(older, size) if end < TAIL_BYTES and size else b"") + _bytes(path, end)
+    found, time = [], ""
+    for text in content.decode("utf-8", "replace").splitlines():
+        time = time_of(text) or time
+        found.append(Line(time, path.stem, text))
+    return [line for line in found if line.time >= after]
+
+
+def _bytes(path: Path, end: int) -> bytes:
+    """The end of a file before byte `end`, from the beginning of a line on."""
+    begin = max(0, end - TAIL_BYTES)
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-        return file.read().decode("utf-8", "replace").splitlines()[-count:] if count else []
+        file.seek(begin)
+        content = file.read(end - begin)
+    return content.partition(b"\n")[2] if begin else content
 
 
-def _new_lines(files: list[Path]) -> Iterator[tuple[str, Path]]:
-    """Whole lines as they come, for ever; a log that was set aside is followed in its new file."""
-    at = {path: path.stat().st_size for path in files}
+def new_lines(at: dict[Path, int]) -> Iterator[Line]:
+    """Whole lines behind each position as they come, for ever; a log that was set aside is followed from its new start."""
     while True:
-        for path in files:
+        for path in at:
             size = path.stat().st_size if path.exists() else 0
             if size < at[path]:
                 at[path] = 0
@@ -65,18 +115,25 @@ def _new_lines(files: list[Path]) -> Iterator[tuple[str, Path]]:
                     file.seek(at[path])
                     whole = file.read().rpartition(b"\n")[0]
                 at[path] += len(whole) + 1 if whole else 0
-                yield from ((line, path) for line in whole.decode("utf-8", "replace").splitlines())
+                yield from (Line("", path.stem, text) for text in whole.decode("utf-8", "replace").splitlines())
         time.sleep(POLL_S)
 
 
 def readable(line: str, name: str) -> str:
-    """A JSON line as time, level, part, event and the other fields; any other line behind the log's name."""
+    """A JSON line as time, level, part, event and the other fields; any other line behind the log's name.
+
+    Nothing in it reaches the terminal as a command: control characters are shown as \\x1b.
+    """
     if (said := _parsed(line)) is None:
-        return f"{name:12} {line}"
+        return CONTROL.sub(_shown, f"{name:12} {line}")
     rest = " ".join(f"{key}={value}" for key, value in said.items() if key not in SHOWN)
     head = f"{str(said.get('time', ''))[11:23]} {said.get('level', ''):7} {said.get('part', name):12}"
     trace = f"\n{said['exception']}" if said.get("exception") else ""
-    return f"{head} {said.get('event', '')} {rest}".rstrip() + trace
+    return CONTROL.sub(_shown, f"{head} {said.get('event', '')} {rest}".rstrip() + trace)
+
+
+def _shown(found: re.Match[str]) -> str:
+    return f"\\x{ord(found.group()):02x}"
 
 
 def _parsed(line: str) -> dict[str, object] | None:
@@ -87,6 +144,7 @@ def _parsed(line: str) -> dict[str, object] | None:
     return said if isinstance(said, dict) else None
 
 
-def _time(line: str) -> str:
+def time_of(line: str) -> str:
+    """When a line was written; empty where it does not say."""
     said = _parsed(line)
     return str(said.get("time", "")) if said else ""

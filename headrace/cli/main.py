@@ -75,6 +75,11 @@ def main() -> None:
             " publish, verify, topics and settings need requirements/publisher.txt only"
         )
         sys.exit(DependencyError.exit_code)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        complain(f"{error.filename}: {error.strerror}")  # no room, no permission, a file where a folder should be
+        sys.exit(DependencyError.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -17,23 +17,26 @@ from headrace.contract.settings import Settings
 if TYPE_CHECKING:
     from headrace.local.status import Status, Stream
 
-COLOURS = {"running": "green", "starting": "cyan", "restarting": "yellow", "failed": "red"}
+COLOURS = {"running": "green", "starting": "cyan", "restarting": "yellow", "stopping": "yellow", "failed": "red"}
+GIB = 1024**3
 
 
 @with_settings
 def status(
     settings: Settings, json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a screen.")] = False
 ) -> None:
-    """Show every part, the topics, the lag of the jobs, the planned and the trained step, the loss.
+    """Show every part, the topics, what each stage has still to read, the last steps, the disks, and what is wrong.
 
-    Exit code 0 when all of it runs, 3 otherwise.
+    Exit code 0 when all of it runs; 1 when something does not, or a disk is nearly full; 3 when nothing runs;
+    4 when a part has ended for good because data contradicts its contract.
     """
     from headrace.local import state
     from headrace.local.status import look
 
     if (running := state.running(settings.data_dir)) is None:
         if json:
-            typer.echo(orjson.dumps({"phase": "down", "running": False, "data_dir": str(settings.data_dir)}).decode())
+            down = {"phase": "down", "running": False, "exit_code": 3, "data_dir": str(settings.data_dir)}
+            typer.echo(orjson.dumps(down, option=orjson.OPT_INDENT_2).decode())
         else:
             out.print(f"nothing runs in {settings.data_dir}: `headrace up` starts it", soft_wrap=True)
         raise typer.Exit(DependencyError.exit_code)
@@ -42,8 +45,7 @@ def status(
         typer.echo(orjson.dumps(seen.as_json(time.time()), option=orjson.OPT_INDENT_2).decode())
     else:
         show(seen, time.time())
-    if not seen.running:
-        raise typer.Exit(DependencyError.exit_code)
+    raise typer.Exit(seen.exit_code)
 
 
 def show(seen: Status, now: float) -> None:
@@ -56,7 +58,8 @@ def show(seen: Status, now: float) -> None:
     if seen.flink_jobs is not None:
         out.print("jobs     " + "   ".join(f"{name} {said}" for name, said in seen.flink_jobs.items()), highlight=False)
     if seen.stream is not None:
-        _show_stream(seen.stream)
+        _show_stream(seen.stream, now)
+    out.print(_disks(seen), highlight=False)
     for problem in seen.problems:
         out.print(f"[red]{escape(problem)}[/]", highlight=False, soft_wrap=True)
 
@@ -72,20 +75,29 @@ def _parts(seen: Status, now: float) -> Table:
     return table
 
 
-def _show_stream(stream: Stream) -> None:
+def _disks(seen: Status) -> str:
+    rooms: dict[str, list[str]] = {}
+    for name, room in seen.disk_free.items():
+        rooms.setdefault(f"{room / GIB:,.1f} GiB", []).append(name)
+    return "free     " + "   ".join(f"{room} for {', '.join(names)}" for room, names in rooms.items())
+
+
+def _show_stream(stream: Stream, now: float) -> None:
     table = Table("topic", "offsets", "to read", box=None, header_style="bold")
-    behind = {"text.raw": stream.lag["clean"], "text.clean": stream.lag["tokenize"]}
+    readers = {"text.raw": "clean", "text.clean": "tokenize", "tokens.blocks": "planner", "train.plan": "trainer"}
     for name, count in stream.topics.items():
-        table.add_row(name, f"{count:,}", f"{behind[name]:,}" if name in behind else "")
+        table.add_row(name, f"{count:,}", f"{stream.lag[readers[name]]:,}" if name in readers else "")
     out.print(table)
-    planned = f"{stream.planned.step:,}" if stream.planned else "none"
-    trained = "none"
+    planned = "none" if stream.planned_step is None else f"{stream.planned_step:,}"
+    trained = "none" if stream.trained_step is None else f"{stream.trained_step:,}"
     if (told := stream.trained) is not None:
-        trained = f"{told.step:,}, loss {told.loss:.3f}, {told.tokens_total:,} tokens, {told.ranks} ranks"
+        since = _duration(now - told.time / 1000)
+        trained += f" ({since} ago), loss {told.loss:.3f}, {told.tokens_total:,} tokens, {told.ranks} ranks"
     out.print(f"planned step {planned}; trained step {trained}", highlight=False)
 
 
 def _duration(seconds: float) -> str:
+    seconds = max(0.0, seconds)  # a clock may have been set back
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

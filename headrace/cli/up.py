@@ -39,11 +39,11 @@ def up(
     from headrace.local import stack, state
 
     if (running := state.running(settings.data_dir)) is not None:
-        _already_up(settings, running.settings.trainer.ranks, ranks)
         settings = running.settings
+        _resize(settings, ranks, timeout)
     else:
-        if ranks is not None:
-            settings = settings.model_copy(update={"trainer": settings.trainer.model_copy(update={"ranks": ranks})})
+        settings = with_ranks(settings, ranks or settings.trainer.ranks)
+        warn_of_size(settings, stack_to_come=True)
         fetch_jars(settings)
         settings, _ = stack.launch(settings)
         show_starting(settings, timeout)
@@ -94,14 +94,40 @@ def _line(name: str, phase: str, restarts: int) -> Table | Spinner:
     return line
 
 
-def _already_up(settings: Settings, now: int, wanted: int | None) -> None:
-    from headrace.local import state
+def with_ranks(settings: Settings, ranks: int) -> Settings:
+    """The same settings with another number of ranks."""
+    return settings.model_copy(update={"trainer": settings.trainer.model_copy(update={"ranks": ranks})})
 
+
+def warn_of_size(settings: Settings, stack_to_come: bool) -> None:
+    """Say where the machine is too small; raise DependencyError where it can never hold the stack."""
+    from headrace.local import size
+
+    for said in size.warnings(settings, stack_to_come):
+        err.print(f"[yellow]warning:[/] {said}", highlight=False, soft_wrap=True)
+
+
+def _resize(settings: Settings, wanted: int | None, timeout_s: float) -> None:
+    """Give the running trainer another number of ranks and wait until they train."""
+    from headrace.local import parts, ports, stack
+
+    now = settings.trainer.ranks
     if wanted is None or wanted == now:
         out.print(f"[green]up[/] already, in {settings.data_dir}: see `headrace status`", soft_wrap=True)
         return
-    state.request(settings.data_dir, do="ranks", ranks=wanted)
-    out.print(f"the trainer goes from {now} to {wanted} ranks: it saves, ends and starts again; see `headrace status`")
+    ports.check_ranks(settings, range(now, wanted))
+    warn_of_size(with_ranks(settings, wanted), stack_to_come=False)
+    began = time.monotonic()
+    with err.status(f"the trainer saves, ends, and starts again with {wanted} ranks"):
+        for _ in stack.order(settings, timeout_s, parts.TRAINER, do="ranks", ranks=wanted):
+            pass
+    out.print(
+        f"the trainer has {wanted} ranks instead of {now} and goes on from where it was, after"
+        f" {time.monotonic() - began:.0f} s. So it stays until `headrace down`; for good: trainer.ranks = {wanted}"
+        " in headrace.toml",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _stay(settings: Settings) -> None:

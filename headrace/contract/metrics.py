@@ -18,6 +18,7 @@ class Metric:
 
 PART_UP = Metric("headrace_part_up", "gauge", "1 while the supervisor sees the part alive", ("part",))
 PART_RESTARTS = Metric("headrace_part_restarts_total", "counter", "Restarts of the part since up", ("part",))
+DISK_FREE = Metric("headrace_disk_free_bytes", "gauge", "Free where this part of the data lies", ("directory",))
 PLANNED_STEPS = Metric("headrace_planner_steps_total", "counter", "Steps written to train.plan by this process")
 PLANNED_BLOCKS = Metric("headrace_planner_blocks_total", "counter", "Blocks written to train.plan by this process")
 PLANNED_STEP = Metric("headrace_planner_step", "gauge", "Highest step in train.plan")

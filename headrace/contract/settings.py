@@ -147,6 +147,7 @@ class Local(Group):
 
     data_dir: str = Field("data", description="everything that the stack keeps")
     cache_dir: str = Field("", description="downloaded jars and corpora; empty: headrace in the user's cache directory")
+    least_free_mb: int = Field(1024, ge=0, description="with less room where data lies, up refuses and status warns")
     ports: Ports = Ports()
 
 

@@ -59,11 +59,16 @@ def fetch(jars: Sequence[Jar], cache: Path) -> Iterator[tuple[Jar, str]]:
     """Make sure that every jar is in the cache; yields each as soon as it is, with a word on what was done.
 
     "there": it was and is right; "fetched"; "broken, fetched anew". Blocks while another process fetches into the same
-    cache. Raises DependencyError naming the jar that cannot be had, or that comes with another sha256 than locked.
+    cache. A cache that has them all may be read-only. Raises DependencyError naming the jar that cannot be had, or that
+    comes with another sha256 than locked, or the cache that cannot be written.
     """
+    once = {str(jar): jar for jar in jars}  # some have two users
+    missing = [jar for jar in once.values() if not is_there(jar, cache)]
+    yield from ((jar, "there") for jar in once.values() if jar not in missing)
+    if not missing:
+        return
     with _alone(cache), ThreadPoolExecutor(DOWNLOADS) as pool:
-        once = {str(jar): jar for jar in jars}  # some have two users
-        waiting = {pool.submit(_fetch, jar, cache): jar for jar in once.values()}
+        waiting = {pool.submit(_fetch, jar, cache): jar for jar in missing}
         try:
             for done in as_completed(waiting):
                 yield waiting[done], done.result()
@@ -71,11 +76,17 @@ def fetch(jars: Sequence[Jar], cache: Path) -> Iterator[tuple[Jar, str]]:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _fetch(jar: Jar, cache: Path) -> str:
+def is_there(jar: Jar, cache: Path) -> bool:
+    """Whether the jar is in the cache, whole."""
     path = jar.path(cache)
-    found = file_sha256(str(path)) if path.exists() else None
-    if found == jar.sha256:
-        return "there"
+    return path.exists() and file_sha256(str(path)) == jar.sha256
+
+
+def _fetch(jar: Jar, cache: Path) -> str:
+    if is_there(jar, cache):
+        return "there"  # another process has fetched it meanwhile
+    path = jar.path(cache)
+    broken = path.exists()
     path.unlink(missing_ok=True)
     _download(jar, cache)
     if (got := file_sha256(str(path))) != jar.sha256:
@@ -84,7 +95,7 @@ def _fetch(jar: Jar, cache: Path) -> str:
             f"jar {jar}: downloaded with sha256 {got}, deploy/jars.lock says {jar.sha256}; it was not kept."
             " Try again; if it stays so, the download is not what was locked: do not use it"
         )
-    return "fetched" if found is None else "broken, fetched anew"
+    return "broken, fetched anew" if broken else "fetched"
 
 
 def _download(jar: Jar, cache: Path) -> None:
@@ -99,7 +110,14 @@ def _download(jar: Jar, cache: Path) -> None:
 
 @contextmanager
 def _alone(cache: Path) -> Iterator[None]:
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "jars.lock").open("w") as lock:
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        lock = (cache / "jars.lock").open("w")
+    except OSError as error:
+        raise DependencyError(
+            f"jars are missing or broken in the cache {cache}, and it cannot be written: {error.strerror}. Make it"
+            " writable, or name another with --set local.cache_dir=…"
+        ) from None
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -33,6 +33,13 @@ def choose(settings: Settings) -> Ports:
         return Ports(**chosen, trainer_metrics=trainer or _free_row(held, max(ranks, RANKS)))
 
 
+def check_ranks(settings: Settings, ranks: range) -> None:
+    """Raise DependencyError if the port of one of these ranks of a running stack is taken."""
+    with ExitStack() as held:
+        for rank in ranks:
+            held.enter_context(_bind(settings.local.ports.trainer_metrics + rank, "local.ports.trainer_metrics"))
+
+
 def free_port() -> int:
     """A port that nobody uses now."""
     with ExitStack() as held:

@@ -13,14 +13,13 @@ from pathlib import Path
 import psutil
 
 from headrace.contract.settings import PREFIX, ROOT
+from headrace.local import logfiles
 
 MARK = "_HEADRACE_PART"
 """Environment variable of every process of a stack, inherited by whatever it starts: data directory and part.
 
 A process group is not enough: Python workers and ranks put themselves into sessions of their own.
 """
-LOG_BYTES = 16 * 1024 * 1024
-"""A log that is larger when its process starts is set aside as NAME.log.1."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ def start(part: Part, data_dir: Path) -> subprocess.Popen[bytes]:
 
     The kernel sends it SIGTERM when the thread that called this ends, so call it from the main thread.
     """
-    log = open_log(data_dir, part.name)
+    log = logfiles.open_log(data_dir, part.name)
     mine = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     try:
         return subprocess.Popen(
@@ -51,20 +50,6 @@ def start(part: Part, data_dir: Path) -> subprocess.Popen[bytes]:
         )
     finally:
         os.close(log)
-
-
-def open_log(data_dir: Path, name: str) -> int:
-    """A descriptor that appends to the part's log; a large old log is set aside first."""
-    path = log_path(data_dir, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.stat().st_size > LOG_BYTES:
-        path.replace(path.with_suffix(".log.1"))
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-
-
-def log_path(data_dir: Path, name: str) -> Path:
-    """The log of a part."""
-    return data_dir / "logs" / f"{name}.log"
 
 
 def mark(data_dir: Path, name: str) -> str:

@@ -10,15 +10,20 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
+import orjson
 import psutil
 
 from headrace.contract.errors import ContractError, DependencyError, HeadraceError, SettingsError
 from headrace.contract.settings import PREFIX, ROOT, Settings
-from headrace.local import parts, ports, process, state
+from headrace.local import datadir, disk, logfiles, parts, ports, process, state, status
+from headrace.local.java import java_home
 from headrace.local.state import NO_FILE, PartState, State
 
 POLL_S = 0.3
+HOPELESS = 5
+"""So many restarts of a part while the stack starts: whoever waits is told, the supervisor goes on trying."""
 DOWN_S = 240.0
 """Longer than all grace periods of the supervisor together."""
 
@@ -59,19 +64,25 @@ def launch(
     """Start a supervisor in a session of its own and return at once; the settings are the settled ones.
 
     The jars must be in the cache. What a killed supervisor left behind is ended first. Raises DependencyError when a
-    stack runs in this data directory already.
+    stack runs in this data directory already, when its disk is full, when Java or a port is not to be had;
+    ContractError when the data is not for this installation (see `datadir.check`).
     """
     data_dir = settings.data_dir
+    datadir.check(settings)
     lock = _take_lock(settings)
     try:
+        (state.run_dir(data_dir) / "state.json").unlink(missing_ok=True)  # first: it names a process that is gone
         process.end(process.marked(data_dir), grace_s=5)
-        (state.run_dir(data_dir) / "state.json").unlink(missing_ok=True)
+        java_home()
+        if full := disk.short(settings):
+            raise DependencyError("\n".join(full))
         settled = settle(settings)
+        datadir.claim(settled)
         command = [sys.executable, "-m", "headrace.local.supervisor", "--parts", ",".join(names)]
         if owner is not None:
             command += ["--owner", f"{owner.pid}:{owner.create_time()!r}"]
         mine = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, process.MARK))}
-        log = process.open_log(data_dir, "supervisor")
+        log = logfiles.open_log(data_dir, "supervisor")
         try:
             supervisor = subprocess.Popen(
                 command,
@@ -101,28 +112,46 @@ def _take_lock(settings: Settings) -> int:
 def starting(settings: Settings, timeout_s: float) -> Iterator[State]:
     """The state every moment until all parts run. `settings` as `launch` settled them.
 
-    Raises ContractError or DependencyError with the last lines of a part that failed for good, or of the one that is
-    missing when the time is over.
+    Raises ContractError or DependencyError with the last lines of a part that failed for good, that has ended
+    HOPELESS times in a row, or that is missing when the time is over.
     """
     deadline = time.monotonic() + timeout_s
     while True:
         if (now := state.running(settings.data_dir)) is None:
-            raise DependencyError(f"the stack has ended again: see {process.log_path(settings.data_dir, 'supervisor')}")
+            raise why_ended(settings.data_dir)
         yield now
         check(now)
         if now.phase == "running":
             return
+        if hopeless := [part for part in now.parts if part.state == "restarting" and part.restarts >= HOPELESS]:
+            raise DependencyError("; ".join([*map(describe, hopeless), *disk.short(settings)]))
         if time.monotonic() > deadline:
             missing = [part for part in now.parts if part.state != "running"]
-            raise DependencyError(f"not running after {timeout_s:.0f} s: {'; '.join(map(describe, missing))}")
+            said = [*map(describe, missing), *status.job_troubles(settings), *disk.short(settings)]
+            raise DependencyError(f"not running after {timeout_s:.0f} s: {'; '.join(said)}")
         time.sleep(POLL_S)
+
+
+def why_ended(data_dir: Path) -> HeadraceError:
+    """The error that ended the supervisor, from the last line of its log."""
+    log = logfiles.path_of(data_dir, "supervisor")
+    last = (log.read_bytes().splitlines() if log.exists() else []) or [b""]
+    try:
+        said = orjson.loads(last[-1])
+        return error_of(said["exit_code"])(said["event"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return DependencyError(f"the stack has ended again, its supervisor said: {last[-1].decode()} (see {log})")
+
+
+def error_of(exit_code: int | None) -> type[HeadraceError]:
+    """The kind of error that a part's exit code stands for."""
+    return {2: SettingsError, 4: ContractError}.get(exit_code or 0, DependencyError)
 
 
 def check(now: State) -> None:
     """Raise what a part that failed for good stands for."""
     for part in now.failed:
-        kind = {2: SettingsError, 4: ContractError}.get(part.exit_code or 0, DependencyError)
-        raise kind(describe(part))
+        raise error_of(part.exit_code)(describe(part))
 
 
 def describe(part: PartState) -> str:
@@ -139,13 +168,51 @@ def stopping(settings: Settings) -> Iterator[State]:
     """
     if (now := state.running(settings.data_dir)) is None:
         return
-    os.kill(now.pid, signal.SIGTERM)
+    _supervisor(now.pid).terminate()
     deadline = time.monotonic() + DOWN_S
     while (now := state.running(settings.data_dir)) is not None:
         yield now
         if time.monotonic() > deadline:
             raise HeadraceError(f"supervisor {now.pid} has not ended after {DOWN_S:.0f} s: see logs/supervisor.log")
         time.sleep(POLL_S)
+
+
+def order(settings: Settings, timeout_s: float, part: str, /, **what: Any) -> Iterator[State]:
+    """Leave an order that has `part` started again, and show the state until that part runs.
+
+    Raises what the part failed for; DependencyError when the stack ends meanwhile or the time is over.
+    """
+    data_dir = settings.data_dir
+    before = _count(state.running(data_dir), part)
+    left = state.request(data_dir, **what)
+    deadline = time.monotonic() + timeout_s
+    while True:
+        if (now := state.running(data_dir)) is None:
+            raise why_ended(data_dir)
+        yield now
+        (found,) = (each for each in now.parts if each.name == part)
+        if found.state == "failed" and not left.exists():
+            raise error_of(found.exit_code)(describe(found))
+        if found.state == "running" and found.restarts > before and not left.exists():
+            return
+        if time.monotonic() > deadline:
+            raise DependencyError(f"not running again after {timeout_s:.0f} s: {describe(found)}")
+        time.sleep(POLL_S)
+
+
+def _count(now: State | None, name: str) -> int:
+    return next((part.restarts for part in now.parts if part.name == name), 0) if now else 0
+
+
+def _supervisor(pid: int) -> psutil.Process:
+    """The process, if it is a supervisor: never a signal to someone who was given its number later."""
+    try:
+        found = psutil.Process(pid)
+        if "headrace.local.supervisor" in found.cmdline():
+            return found
+    except psutil.Error:
+        pass
+    raise HeadraceError(f"process {pid} is no supervisor any more: look with `headrace status`, then try again")
 
 
 def clear(settings: Settings) -> int:

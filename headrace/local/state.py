@@ -19,10 +19,11 @@ from uuid import uuid4
 
 import orjson
 
+from headrace.contract.errors import DependencyError
 from headrace.contract.settings import CONFIG_VARIABLE, Settings, load
 
 Phase = Literal["starting", "running", "stopping", "down"]
-PartPhase = Literal["waiting", "starting", "running", "restarting", "failed", "stopped"]
+PartPhase = Literal["waiting", "starting", "running", "restarting", "stopping", "failed", "stopped"]
 NO_FILE = {CONFIG_VARIABLE: os.devnull}
 """A child takes its settings from the environment alone, whatever headrace.toml lies about."""
 
@@ -86,10 +87,12 @@ def read(data_dir: Path) -> State | None:
 
 
 def running(data_dir: Path) -> State | None:
-    """The state of the stack that runs in `data_dir`; None if none does, however its last supervisor ended."""
+    """The state of the stack that runs in `data_dir`; None if none does, however its last supervisor ended.
+
+    Writes nothing: a directory that is not there, or may not be written, holds no stack.
+    """
     for _ in range(3000):  # a minute at most: its first moments, before it has written its state
-        if (lock := try_lock(data_dir)) is not None:
-            os.close(lock)
+        if not held(data_dir):
             return None
         if (now := read(data_dir)) is not None:
             return now
@@ -97,14 +100,36 @@ def running(data_dir: Path) -> State | None:
     return None
 
 
+def held(data_dir: Path) -> bool:
+    """Whether a supervisor, or whoever is starting one, holds the stack's lock."""
+    try:
+        lock = os.open(run_dir(data_dir) / "lock", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def try_lock(data_dir: Path) -> int | None:
     """The stack's lock as an open descriptor; None if a supervisor, or whoever is starting one, holds it.
 
-    A child that inherits the descriptor holds the lock too.
+    A child that inherits the descriptor holds the lock too. Raises DependencyError where the directory cannot be
+    written.
     """
     path = run_dir(data_dir) / "lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise DependencyError(
+            f"the data directory {data_dir} cannot be written: {error.strerror} ({error.filename}). Make it writable"
+            " for this user, or name another one with --set local.data_dir=…"
+        ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -20,15 +20,17 @@ import time
 import psutil
 
 from headrace import jobs
-from headrace.contract.errors import ContractError, HeadraceError
-from headrace.contract.metrics import PART_RESTARTS, PART_UP
+from headrace.contract.errors import ContractError, DependencyError, HeadraceError
+from headrace.contract.metrics import DISK_FREE, PART_RESTARTS, PART_UP
 from headrace.contract.settings import Settings, load
-from headrace.local import parts, process, state
+from headrace.local import disk, logfiles, parts, process, state
 from headrace.local.state import PartState, Phase, State
-from headrace.local.watched import Watched
+from headrace.local.watched import Moment, Watched
 from headrace.observe import register, serve_metrics, start_logging
 
 TICK_S = 0.2
+HOUSEKEEPING_S = 10.0
+"""How often logs are bounded and free space is measured."""
 STOP_ORDER = (parts.PLANNER, parts.TRAINER, parts.TASKMANAGER, parts.JOBMANAGER, parts.BROKER)
 GRACE_S = {parts.TRAINER: 90.0, parts.PLANNER: 30.0, parts.BROKER: 30.0}
 OTHER_GRACE_S = 15.0
@@ -44,7 +46,9 @@ class Supervisor:
         self.owner = owner
         self.phase: Phase = "starting"
         self.since = time.time()
-        self.up, self.restarts = register(PART_UP), register(PART_RESTARTS)
+        self.up, self.restarts, self.free = register(PART_UP), register(PART_RESTARTS), register(DISK_FREE)
+        self.tidied = float("-inf")
+        self.short: list[str] = []
         self.written: State | None = None
         self.watched: dict[str, Watched] = {}
         self.names = names
@@ -55,7 +59,7 @@ class Supervisor:
             self.publish()
             self.prepare()
             while not stopping.wait(TICK_S):
-                self.tick(time.time())
+                self.tick(Moment.now())
                 if not self.owned():
                     break
         finally:
@@ -70,8 +74,11 @@ class Supervisor:
             self.watched[name] = Watched(part, self.data_dir, shown, final)
         (state.run_dir(self.data_dir) / "brokers").write_text(self.settings.kafka.brokers)
 
-    def tick(self, now: float) -> None:
+    def tick(self, now: Moment) -> None:
         """Look at every part once, and at what was ordered."""
+        if now.steady - self.tidied >= HOUSEKEEPING_S:
+            self.tidied = now.steady
+            self.keep_house()
         for order in state.take_requests(self.data_dir):
             self.obey(order, now)
         for part in self.watched.values():
@@ -83,15 +90,31 @@ class Supervisor:
             self.phase = "running"
         self.publish()
 
-    def look(self, part: Watched, now: float) -> None:
+    def keep_house(self) -> None:
+        """Bound the logs, measure the disks, and say once when one of them has become full."""
+        logfiles.bound(self.data_dir)
+        for name, path in disk.directories(self.settings).items():
+            self.free.labels(name).set(disk.free(path))
+        short = disk.short(self.settings)
+        for said in set(short) - set(self.short) if not self.short else ():
+            log.warning("disk", extra={"said": said})
+        self.short = short
+
+    def look(self, part: Watched, now: Moment) -> None:
         """One part: notice its end, start it when its time has come, see whether it runs."""
-        if part.process is not None and not part.alive:
+        if part.state.state == "stopping":
+            if part.gone(now):
+                part.again(now)
+        elif part.process is not None and not part.alive:
             part.ended(now)
             log.warning("ended", extra={"child": part.name, "code": part.state.exit_code, "last": part.state.error})
             if part.state.state == "restarting":
                 self.restarts.labels(part.name).inc()
-        elif part.state.state in ("waiting", "restarting") and now >= part.not_before and self.served(part):
-            part.start(now)
+        elif part.state.state in ("waiting", "restarting") and now.steady >= part.not_before and self.served(part):
+            try:
+                part.start(now)
+            except OSError as error:  # no room for its log, no memory for a process
+                part.not_started(now, str(error))
         elif part.state.state == "starting":
             try:
                 if parts.ready(part.name, self.settings):
@@ -104,20 +127,19 @@ class Supervisor:
         needs = [self.watched[name] for name in parts.NEEDS.get(part.name, ()) if name in self.watched]
         return all(need.state.state == "running" for need in needs)
 
-    def obey(self, order: dict[str, object], now: float) -> None:
+    def obey(self, order: dict[str, object], now: Moment) -> None:
         """Do what a command asked for."""
         log.info("ordered", extra={"order": order})
         match order:
             case {"do": "keep"}:
                 self.owner = None
             case {"do": "restart", "part": str(name)} if name in self.watched:
-                self.watched[name].stop(now, GRACE_S.get(name, OTHER_GRACE_S))
-                self.watched[name].again(now)
+                self.watched[name].ask_to_end(now, GRACE_S.get(name, OTHER_GRACE_S))
             case {"do": "ranks", "ranks": int(ranks)} if parts.TRAINER in self.watched:
-                self.watched[parts.TRAINER].stop(now, GRACE_S[parts.TRAINER])
                 trainer = self.settings.trainer.model_copy(update={"ranks": ranks})
                 self.settings = self.settings.model_copy(update={"trainer": trainer})
-                self.watched[parts.TRAINER].again(now, parts.trainer(self.settings))
+                self.watched[parts.TRAINER].part = parts.trainer(self.settings)
+                self.watched[parts.TRAINER].ask_to_end(now, GRACE_S[parts.TRAINER])
             case _:
                 log.warning("not understood", extra={"order": order})
 
@@ -155,18 +177,22 @@ class Supervisor:
     def stop_part(self, name: str) -> None:
         """End one part, if it is one of this stack."""
         if name in self.watched:
-            self.watched[name].stop(time.time(), GRACE_S.get(name, OTHER_GRACE_S))
+            self.watched[name].stop(Moment.now(), GRACE_S.get(name, OTHER_GRACE_S))
             self.publish()
 
     def publish(self) -> None:
-        """Write the state, if it has changed, and set the metrics."""
+        """Write the state, if it has changed, and set the metrics; on a full disk it is tried again the next time."""
         shown = tuple(part.state for part in self.watched.values())
         now = State(os.getpid(), self.phase, self.since, self.settings.environment(), shown)
         for part in shown:
             self.up.labels(part.name).set(part.state == "running")
         if now != self.written:
-            state.write(now, self.data_dir)
-            self.written = now
+            try:
+                state.write(now, self.data_dir)
+            except OSError as error:
+                log.warning("state not written", extra={"error": str(error)})
+            else:
+                self.written = now
 
 
 def owner_of(argument: str | None) -> psutil.Process | None:
@@ -198,6 +224,9 @@ def main() -> int:
     except HeadraceError as error:
         log.error(str(error), extra={"exit_code": error.exit_code})
         return error.exit_code
+    except OSError as error:
+        log.error(str(error), extra={"exit_code": DependencyError.exit_code})
+        return DependencyError.exit_code
     return 0
 
 

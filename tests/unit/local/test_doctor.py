@@ -31,7 +31,9 @@ def test_its_ports_are_those_of_the_settings() -> None:
         doctor.check_venv(False),
         doctor.check_tool("setpriv", None),
         doctor.check_java("/nowhere"),
-        doctor.check_memory(Path("/nowhere")),
+        doctor.check_memory(8.0, 5.9, 6.0, in_use=False),
+        doctor.check_memory(4.0, 1.0, 6.0, in_use=True),
+        doctor.check_writable(Path(doctor.__file__)),
     ],
     ids=lambda check: f"{check.name}: {check.found}",
 )
@@ -51,6 +53,8 @@ def test_what_does_not_do_comes_with_a_mend(check: doctor.Check, capsys: pytest.
         doctor.check_venv(True),
         doctor.check_tool("git", "/usr/bin/git"),
         doctor.check_java(None),
+        doctor.check_memory(8.0, 6.0, 6.0, in_use=False),
+        doctor.check_memory(8.0, 1.0, 6.0, in_use=True),
     ],
     ids=lambda check: f"{check.name}: {check.found}",
 )
@@ -89,3 +93,47 @@ def test_it_runs_on_the_standard_library_alone() -> None:
     )
     assert done.returncode in (0, 3), done.stderr
     assert {check["name"] for check in json.loads(done.stdout)} >= {"platform", "python", "java", "ports", "disk"}
+
+
+def test_a_java_that_does_not_run_is_no_java(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    java = tmp_path / "bin/java"
+    java.write_bytes(b"torn")
+    java.chmod(0o755)
+    (tmp_path / "release").write_text('JAVA_VERSION="21.0.8"\n')
+    check = doctor.check_java(str(tmp_path))
+    assert not check.ok
+    assert "holds no Java that runs" in check.found
+
+
+MEMINFO = "MemTotal: 25165824 kB\nMemFree: 1 kB\nMemAvailable: 20971520 kB\n"
+
+
+def make_group(folder: Path, limit: str, used: str, stat: str, *names: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, value in zip((*names, "memory.stat"), (limit, used, stat), strict=True):
+        (folder / name).write_text(f"{value}\n")
+
+
+def memory_in(tmp_path: Path, own: str) -> tuple[float, float]:
+    (tmp_path / "meminfo").write_text(MEMINFO)
+    (tmp_path / "own").write_text(own)
+    return doctor.memory(tmp_path / "meminfo", tmp_path / "own", tmp_path / "groups")
+
+
+def test_memory_of_the_machine(tmp_path: Path) -> None:
+    make_group(tmp_path / "groups/a", "max", "99", "", "memory.max", "memory.current")
+    assert memory_in(tmp_path, "0::/a/b\n") == (24.0, 20.0)
+
+
+def test_the_limit_of_a_container_counts(tmp_path: Path) -> None:
+    stat = f"anon 5\nactive_file {doctor.GIB}\ninactive_file {doctor.GIB // 2}"
+    make_group(tmp_path / "groups/a", str(4 * doctor.GIB), str(3 * doctor.GIB), stat, "memory.max", "memory.current")
+    assert memory_in(tmp_path, "0::/a/b\n") == (4.0, 2.5)
+
+
+def test_the_limit_of_an_older_kernel_counts(tmp_path: Path) -> None:
+    stat = f"active_file 0\ninactive_file 0\ntotal_inactive_file {doctor.GIB}\ntotal_active_file 0"
+    names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    make_group(tmp_path / "groups/memory", str(2 * doctor.GIB), str(2 * doctor.GIB), stat, *names)
+    assert memory_in(tmp_path, "4:memory:/not/seen/in/here\n0::/\n") == (2.0, 1.0)

@@ -62,6 +62,17 @@ def test_a_download_with_another_sum_is_an_error_and_not_kept(tmp_path: Path, re
     assert not JAR.path(tmp_path).exists()
 
 
+def test_a_cache_that_has_them_all_may_be_read_only_and_one_that_has_not_is_named(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    JAR.path(cache).parent.mkdir(parents=True)
+    JAR.path(cache).write_bytes(GOOD)
+    (cache / "jars.lock").mkdir()  # root may write anywhere, but not here
+    assert list(jars.fetch([JAR], cache)) == [(JAR, "there")]
+    JAR.path(cache).write_bytes(b"torn")
+    with pytest.raises(DependencyError, match=rf"missing or broken in the cache {cache}.*local\.cache_dir"):
+        list(jars.fetch([JAR], cache))
+
+
 def test_no_network_names_the_jar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(self: object) -> None:
         raise ConnectionError("no route")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from headrace.contract.errors import ContractError, DependencyError, SettingsError
+from headrace.contract.errors import ContractError, DependencyError, HeadraceError, SettingsError
 from headrace.contract.settings import Settings, load
-from headrace.local import stack, state
+from headrace.local import logfiles, stack, state
 from headrace.local.state import PartState, State
 
 
@@ -84,3 +84,52 @@ def test_settings_of_another_broker_are_not_passed_over(settings: Settings) -> N
     other = settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"brokers": "elsewhere:9092"})})
     with pytest.raises(SettingsError, match=r"kafka\.brokers is elsewhere:9092"):
         stack.settle(other)
+
+
+def test_a_data_directory_that_cannot_be_written_is_named(settings: Settings) -> None:
+    (settings.data_dir / "run").write_text("a file in place of the folder")
+    with pytest.raises(DependencyError, match=rf"{settings.data_dir} cannot be written.*local\.data_dir"):
+        stack.launch(settings)
+    assert state.running(settings.data_dir) is None
+
+
+def test_asking_whether_a_stack_runs_writes_nothing(settings: Settings) -> None:
+    assert state.running(settings.data_dir) is None
+    assert list(stack.stopping(settings)) == []
+    assert list(settings.data_dir.iterdir()) == []
+
+
+def test_a_process_that_was_given_a_dead_supervisors_number_is_spared(settings: Settings) -> None:
+    bystander = subprocess.Popen(["sleep", "60"])
+    lock = state.try_lock(settings.data_dir)
+    assert lock is not None
+    try:
+        state.write(State(bystander.pid, "running", 1.5, settings.environment(), ()), settings.data_dir)
+        with pytest.raises(HeadraceError, match=f"process {bystander.pid} is no supervisor"):
+            list(stack.stopping(settings))
+        assert bystander.poll() is None
+    finally:
+        os.close(lock)
+        bystander.kill()
+        bystander.wait()
+
+
+@pytest.mark.parametrize(("code", "kind"), [(2, SettingsError), (3, DependencyError), (4, ContractError)])
+def test_the_supervisors_last_words_are_raised(settings: Settings, code: int, kind: type[HeadraceError]) -> None:
+    log = logfiles.open_log(settings.data_dir, "supervisor")
+    os.write(log, b'{"event":"earlier"}\n{"event":"JAVA_HOME is wrong","exit_code":%d}\n' % code)
+    os.close(log)
+    with pytest.raises(kind, match=r"^JAVA_HOME is wrong$"):
+        list(stack.starting(settings, 1))
+
+
+def test_a_part_that_ends_again_and_again_while_the_stack_starts_is_told(settings: Settings) -> None:
+    lock = state.try_lock(settings.data_dir)
+    assert lock is not None
+    part = PartState("broker", "restarting", restarts=stack.HOPELESS, exit_code=1, error=("No space left on device",))
+    state.write(State(os.getpid(), "starting", 1.5, settings.environment(), (part,)), settings.data_dir)
+    try:
+        with pytest.raises(DependencyError, match=r"(?s)broker restarting with exit code 1.*No space left"):
+            list(stack.starting(settings, 60))
+    finally:
+        os.close(lock)

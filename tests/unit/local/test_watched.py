@@ -10,21 +10,25 @@ from pathlib import Path
 import psutil
 import pytest
 
-from headrace.local import process
+from headrace.local import logfiles, process
 from headrace.local.process import Part
 from headrace.local.state import PartState
-from headrace.local.watched import HEALTHY_S, QUICK_ENDS, Watched, pause_s
+from headrace.local.watched import HEALTHY_S, Moment, Watched, pause_s
 
 
 def watched(folder: Path, program: str, name: str = "part") -> Watched:
     return Watched(Part(name, (sys.executable, "-c", program)), folder, PartState(name), final=(2, 4))
 
 
+def at(seconds: float, wall: float | None = None) -> Moment:
+    return Moment(seconds if wall is None else wall, seconds)
+
+
 def run_to_end(part: Watched, now: float) -> None:
-    part.start(now)
+    part.start(at(now))
     assert part.process is not None
     part.process.wait(30)
-    part.ended(now)
+    part.ended(at(now))
 
 
 def test_an_end_leads_to_a_restart_after_a_growing_pause(tmp_path: Path) -> None:
@@ -43,11 +47,11 @@ def test_a_long_run_starts_the_pauses_anew(tmp_path: Path) -> None:
     for _ in range(4):
         run_to_end(part, 100.0)
     assert part.not_before == 108.0
-    part.start(200.0)
-    part.runs(201.0)
+    part.start(at(200.0))
+    part.runs(at(201.0))
     assert part.process is not None
     part.process.wait(30)
-    part.ended(201.0 + HEALTHY_S)
+    part.ended(at(201.0 + HEALTHY_S))
     assert part.not_before == 202.0 + HEALTHY_S
 
 
@@ -59,13 +63,49 @@ def test_an_exit_code_that_a_restart_cannot_mend_is_final(tmp_path: Path, code: 
     assert part.state.error == ("which contract",)
 
 
-def test_quick_ends_in_a_row_are_limited(tmp_path: Path) -> None:
+def test_a_part_is_tried_again_for_ever(tmp_path: Path) -> None:
     part = watched(tmp_path, "raise SystemExit(1)")
-    for count in range(1, QUICK_ENDS + 1):
-        run_to_end(part, 1.0)
-        assert part.state.state == ("failed" if count == QUICK_ENDS else "restarting")
-    part.again(2.0)
-    assert (part.state.state, part.quick_ends) == ("waiting", 0)
+    part.quick_ends = 10_000
+    run_to_end(part, 1.0)
+    assert (part.state.state, part.not_before) == ("restarting", 31.0)
+    part.again(at(2.0))
+    assert (part.state.state, part.quick_ends, part.not_before) == ("waiting", 0, 2.0)
+
+
+def test_a_clock_that_is_set_moves_no_pause(tmp_path: Path) -> None:
+    part = watched(tmp_path, "raise SystemExit(1)")
+    part.start(at(100.0, wall=1e9))
+    part.runs(at(101.0, wall=1e9 + 1))
+    assert part.process is not None
+    part.process.wait(30)
+    part.ended(at(102.0, wall=1e9 + 7200))  # two hours forward: it was healthy for one second all the same
+    assert (part.quick_ends, part.not_before) == (1, 103.0)
+    part.start(at(103.0, wall=1e9 - 7200))
+    part.runs(at(103.0, wall=1e9 - 7200))
+    assert part.process is not None
+    part.process.wait(30)
+    part.ended(at(104.0, wall=1e9 - 7200))
+    assert (part.quick_ends, part.not_before) == (2, 106.0)
+
+
+def test_a_part_that_cannot_be_started_waits_like_one_that_ended(tmp_path: Path) -> None:
+    part = watched(tmp_path, "pass")
+    part.not_started(at(5.0), "No space left on device")
+    assert (part.state.state, part.state.error, part.not_before) == ("restarting", ("No space left on device",), 6.0)
+
+
+def test_a_part_that_is_asked_to_end_gets_its_time(tmp_path: Path) -> None:
+    deaf = watched(tmp_path, "import signal, time; signal.signal(15, print); print('deaf'); time.sleep(60)")
+    deaf.part = Part("part", (sys.executable, "-uc", deaf.part.command[-1]))
+    deaf.start(at(1.0))
+    wait_for_lines(deaf)
+    deaf.ask_to_end(at(2.0), grace_s=10)
+    assert not deaf.gone(at(11.9))
+    assert deaf.state.state == "stopping"
+    assert deaf.gone(at(12.0))
+    assert (deaf.state.state, process.marked(tmp_path)) == ("stopped", [])
+    deaf.again(at(12.0))
+    assert (deaf.state.state, deaf.state.restarts) == ("waiting", 1)
 
 
 def test_the_error_is_of_this_start_not_of_an_earlier_one(tmp_path: Path) -> None:
@@ -84,27 +124,31 @@ time.sleep(60)
 """
 
 
-def wait_for_child(part: Watched) -> psutil.Process:
+def wait_for_lines(part: Watched) -> tuple[str, ...]:
     deadline = time.monotonic() + 30
     while not (lines := part.last_lines()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    return psutil.Process(int(lines[0]))
+    return lines
+
+
+def wait_for_child(part: Watched) -> psutil.Process:
+    return psutil.Process(int(wait_for_lines(part)[0]))
 
 
 def test_what_a_killed_part_left_behind_is_ended(tmp_path: Path) -> None:
     part, other = watched(tmp_path, LEAVES_A_CHILD), watched(tmp_path, LEAVES_A_CHILD, "other")
     for each in (part, other):
-        each.start(1.0)
+        each.start(at(1.0))
     child, spared = wait_for_child(part), wait_for_child(other)
     assert part.process is not None
     part.process.send_signal(signal.SIGKILL)
     part.process.wait()
     assert child.is_running()
-    part.ended(2.0)
+    part.ended(at(2.0))
     assert not child.is_running()
     assert spared.is_running()
-    other.stop(3.0, grace_s=5)
+    other.stop(at(3.0), grace_s=5)
     assert process.marked(tmp_path) == []
 
 
@@ -125,10 +169,13 @@ time.sleep(60)
     assert psutil.wait_procs([child], timeout=10)[1] == []
 
 
-def test_a_large_log_is_set_aside_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "LOG_BYTES", 4)
-    part = watched(tmp_path, "print('again')")
+def test_the_last_lines_are_found_after_the_log_was_set_aside(tmp_path: Path) -> None:
+    part = watched(tmp_path, "print('x' * 100)")
     run_to_end(part, 1.0)
-    run_to_end(part, 2.0)
-    assert process.log_path(tmp_path, "part").read_text() == "again\n"
-    assert (tmp_path / "logs/part.log.1").read_text() == "again\n"
+    logfiles.bound(tmp_path, most=4)
+    part.part = Part("part", (sys.executable, "-c", "print('after')"))
+    part.log_from = 90  # as of a start before
+    part.start(at(2.0))
+    part.log_from = 90
+    assert wait_for_lines(part) == ("after",)
+    part.stop(at(3.0), grace_s=5)
