@@ -25,12 +25,16 @@ def down(
 ) -> None:
     """Stop the jobs with a savepoint, let the trainer save, end every process of this stack and no other.
 
-    After the next `headrace up` the stream goes on where it stopped.
+    After the next `headrace up` the stream goes on where it stopped. `--wipe` names what it deletes and asks first.
     """
+    gone = doomed(settings) if wipe else []
+    if gone:
+        _ask(settings, gone, yes)
     if not show_stopping(settings):
         out.print(f"nothing runs in {settings.data_dir}", soft_wrap=True)
     if wipe:
-        wipe_data(settings, yes)
+        _delete(gone)
+        out.print(f"deleted {', '.join(path.name for path in gone) or 'nothing'}", soft_wrap=True)
 
 
 def show_stopping(settings: Settings) -> bool:
@@ -51,8 +55,8 @@ def show_stopping(settings: Settings) -> bool:
     return ended or orphans > 0
 
 
-def wipe_data(settings: Settings, yes: bool) -> None:
-    """Delete what stacks have kept in their data directory, if the operator agrees, and nothing else.
+def doomed(settings: Settings) -> list[Path]:
+    """What `--wipe` deletes: what stacks have kept in their data directory, and nothing else there.
 
     Raises SettingsError for a directory in which no stack was ever started.
     """
@@ -60,27 +64,32 @@ def wipe_data(settings: Settings, yes: bool) -> None:
 
     folder = settings.data_dir
     there = [folder / name for name in (*datadir.OURS, datadir.NAME) if (folder / name).exists()]
-    if not there:
-        out.print(f"nothing to delete in {folder}", soft_wrap=True)
-        return
-    if datadir.made(folder) is None:
+    if there and datadir.made(folder) is None:
         raise SettingsError(
-            f"{folder} has no {datadir.NAME}, so no stack of this version was started there: nothing is deleted."
-            " Name the right one with --set local.data_dir=…, or delete it by hand"
+            f"{folder} has no {datadir.NAME}, so no stack was started there: nothing is deleted."
+            " Name the right one with --set local.data_dir=…, or delete by hand what you know"
         )
-    for path in there:
+    return there
+
+
+def _ask(settings: Settings, doomed: list[Path], yes: bool) -> None:
+    """Name what will be deleted and how large it is; ends the command unless the operator agrees."""
+    for path in doomed:
         out.print(f"  {path}  {_size(path)}", highlight=False, soft_wrap=True)
-    for key, path in (
-        ("trainer.checkpoint_dir", settings.checkpoint_dir),
-        ("flink.state_dir", settings.flink_state_dir),
-    ):
-        if not path.is_relative_to(folder) and path.exists():
+    elsewhere = {"trainer.checkpoint_dir": settings.checkpoint_dir, "flink.state_dir": settings.flink_state_dir}
+    for key, path in elsewhere.items():
+        if path.exists() and not path.is_relative_to(settings.data_dir):
             out.print(f"  {path} ({key}) lies elsewhere and stays", highlight=False, soft_wrap=True)
     if not yes:
-        typer.confirm("Delete all this? The topics, the weights and the logs are gone then.", abort=True)
-    for path in there:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    out.print(f"deleted {len(there)} entries in {folder}", soft_wrap=True)
+        typer.confirm("End the stack and delete all this, topics, weights and logs?", abort=True)
+
+
+def _delete(doomed: list[Path]) -> None:
+    for path in doomed:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _size(path: Path) -> str:

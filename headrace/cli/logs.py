@@ -37,21 +37,20 @@ def logs(
     settings: Settings,
     part: Annotated[str | None, typer.Argument(help="A part, or supervisor or submit; else all.")] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with new lines until Ctrl-C.")] = False,
-    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="Last lines of each log.")] = 50,
+    lines: Annotated[
+        int | None, typer.Option("-n", "--lines", min=0, help="Last lines of each log; 50, with --since all.")
+    ] = None,
     since: Annotated[
         str | None, typer.Option("--since", help="Only later lines: 10m, 2h, 1d, or a time such as 2026-11-25T03:00.")
     ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="The lines as they are: JSON objects.")] = False,
 ) -> None:
-    """Show the last lines of one part's log, or of all parts, oldest first. Times are UTC.
-
-    With --since all lines after it, unless -n is given too.
-    """
+    """Show the last lines of one part's log, or of all parts, oldest first. Times are UTC."""
     files = _files(settings, part)
     after = moment(since, datetime.now(UTC)) if since else ""
     at = {path: path.stat().st_size for path in files}
-    count = None if since and lines == 50 else lines
-    last = [line for path in files for line in tail(path, at[path], after)[-count if count else None :] if count != 0]
+    count = lines if lines is not None else None if since else 50
+    last = [line for path in files for line in last_of(tail(path, at[path], after), count)]
     for line in sorted(last, key=lambda line: line.time):
         typer.echo(line.text if raw else readable(line.text, line.name))
     for line in new_lines(at) if follow else ():
@@ -94,6 +93,11 @@ def tail(path: Path, end: int, after: str = "") -> list[Line]:
     return [line for line in found if line.time >= after]
 
 
+def last_of(lines: list[Line], count: int | None) -> list[Line]:
+    """The last `count` of them; None: all."""
+    return lines[max(0, len(lines) - count) :] if count is not None else lines
+
+
 def _bytes(path: Path, end: int) -> bytes:
     """The end of a file before byte `end`, from the beginning of a line on."""
     begin = max(0, end - TAIL_BYTES)
@@ -104,7 +108,7 @@ def _bytes(path: Path, end: int) -> bytes:
 
 
 def new_lines(at: dict[Path, int]) -> Iterator[Line]:
-    """Whole lines behind each position as they come, for ever; a log that was set aside is followed from its new start."""
+    """Whole lines behind each position as they come, for ever; a log that was set aside is followed from its start."""
     while True:
         for path in at:
             size = path.stat().st_size if path.exists() else 0
