@@ -7,10 +7,8 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from uuid import uuid4
 
 import orjson
-from confluent_kafka import Producer
 
 from headrace.cli.demo_report import Sample
 from headrace.cli.demo_view import View, line
@@ -21,9 +19,7 @@ from headrace.client import Publisher
 from headrace.contract.documents import JSON, PLAIN
 from headrace.contract.errors import DependencyError, HeadraceError, SettingsError
 from headrace.contract.settings import CONFIG_VARIABLE, Ports, Settings, load
-from headrace.contract.topics import CONTROL
-from headrace.contract.training import Command
-from headrace.kafka import QUIET, brokers_of, producer_config
+from headrace.control import command
 from headrace.local.corpora import Document, demo_documents
 from headrace.local.process import marked
 from headrace.local.stack import Stack
@@ -108,7 +104,7 @@ class Stream:
             try:
                 self.stack.wait_until(self.turn, STREAM_TIMEOUT_S, "all documents are trained")
                 self.publisher.flush()
-                save(self.stack.settings, self.stack.settings.trainer.run)
+                command(self.stack.settings, self.stack.settings.trainer.run, "checkpoint", time.time())
                 self.stack.wait_until(self.turn_saved, SAVE_TIMEOUT_S, "the last checkpoint is written")
             except TimeoutError as error:
                 state = line(self.watch.seen, time.monotonic() - self.begun)
@@ -139,11 +135,3 @@ class Stream:
         """Whether a checkpoint holds all of it."""
         self.watch.poll(POLL_S)
         return self.watch.seen.saved()
-
-
-def save(settings: Settings, run: str) -> None:
-    """Ask a run for a checkpoint now."""
-    command = Command(run=run, id=uuid4().hex, command="checkpoint", time=int(time.time() * 1000))
-    producer = Producer(producer_config(brokers_of(settings), **QUIET))
-    producer.produce(settings.topic(CONTROL), command.encode(), key=command.key)
-    producer.flush(10)

@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from headrace.cli import (
+    checkpoints,
     demo,
     doctor,
     down,
@@ -15,6 +16,7 @@ from headrace.cli import (
     logs,
     publish,
     restart,
+    runs,
     sample,
     settings,
     status,
@@ -51,6 +53,8 @@ app.add_typer(jobs.app)
 app.add_typer(topics.app)
 app.command()(settings.settings)
 app.command()(publish.publish)
+app.add_typer(checkpoints.app)
+app.add_typer(runs.app)
 app.command()(sample.sample)
 app.add_typer(tokenizer.app)
 app.command()(verify.verify)

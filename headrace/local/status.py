@@ -120,6 +120,8 @@ def look(state: State) -> Status:
     stream, flink_jobs, problems = None, None, disk.short(settings)
     try:
         stream = look_at_stream(settings) if "broker" in there else None
+        if stream and stream.heard and stream.heard.save_error:
+            problems.append(stream.heard.save_error)
     except HeadraceError as error:
         problems.append(str(error))
     try:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,15 +19,19 @@ from confluent_kafka import Producer
 from conftest import with_values
 from tokenizers import Tokenizer, models
 
+from headrace.checkpoints import pin
 from headrace.contract.blocks import Block
 from headrace.contract.digests import block_digest, file_sha256, run_digest
 from headrace.contract.errors import ContractError, DependencyError, RecordError
 from headrace.contract.plan import Origin, Run, Step
 from headrace.contract.settings import ROOT, Settings
-from headrace.contract.topics import BLOCKS, CHECKPOINTS, CONTROL, PLAN, STEPS
-from headrace.contract.training import CheckpointAnnouncement, Command, IdleReport, Manifest, StepReport, decode_report
-from headrace.kafka import Cluster, coordinate, producer_config, transactional_producer
+from headrace.contract.topics import BLOCKS, PLAN, STEPS
+from headrace.contract.training import IdleReport, Manifest, StepReport, decode_report
+from headrace.control import command, wait_for_checkpoint
+from headrace.kafka import Cluster, coordinate, transactional_producer
+from headrace.runs import RunView, add_reports, last_report, look_at_disk, shelf
 from trainer.assemble import Assembler, Pins, Position, Share, Work
+from trainer.report import announced
 from trainer.stream import Stream
 
 VOCABULARY = 256
@@ -263,39 +268,71 @@ def test_operators_save_stop_and_resume_a_run(log: Log) -> None:
     """And ranks whose launcher is killed save what they have, and leave."""
     log.write_blocks(60, seed=2)
     log.write_plan(4)
+    cluster = Cluster(log.settings)
     with fleet(log, "obedient", 2) as trainer:
         trainer.wait_for_step(3)
-        command(log.settings, "obedient", "checkpoint")
-        trainer.wait_until(lambda: 4 in announced(trainer.settings), "checkpoint of step 4")
-        command(log.settings, "somebody-else", "stop")
+        for _ in range(2):  # to ask twice is to ask once
+            before = last_report(cluster, "obedient")
+            asked = command(log.settings, "obedient", "checkpoint", time.time())
+            assert wait_for_checkpoint(cluster, asked, before, 60).step == 4
+        command(log.settings, "somebody-else", "stop", time.time())
         log.write_plan(2)
         trainer.wait_for_step(5)
-        command(log.settings, "obedient", "stop")
+        command(log.settings, "obedient", "stop", time.time())
         assert trainer.process.wait(60) == 0
     assert newest(trainer.settings).step == 6
+    seen = look_at_runs(log.settings)["obedient"]
+    assert (seen.live, seen.halted, seen.as_json()["step"], seen.as_json()["saved_step"]) == (False, True, 6, 6)
+    asked = command(log.settings, "obedient", "checkpoint", time.time())
+    assert wait_for_checkpoint(cluster, asked, last_report(cluster, "obedient"), 0).step == 6, "it is there already"
+    with pytest.raises(DependencyError, match="no checkpoint of run obedient at step 7 after 0 s"):
+        wait_for_checkpoint(cluster, asked, StepReport.model_construct(step=6), 0)
     log.write_plan(2)
     with fleet(log, "obedient", 1) as trainer:
         trainer.wait_until(lambda: [r for r in reports(trainer.settings, IdleReport) if r.step == 6], "idle report")
         assert max(report.step for report in reports(trainer.settings)) == 5, "halted, though there is work"
-        command(log.settings, "obedient", "resume")
+        command(log.settings, "obedient", "resume", time.time())
         trainer.wait_for_step(7)
+        seen = look_at_runs(log.settings)["obedient"]
+        assert (seen.live, seen.halted, seen.as_json()["ranks"], len(seen.attempts)) == (True, False, 1, 2)
         pids = trainer.rank_pids()
         trainer.process.kill()
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "end of the ranks")
     assert newest(trainer.settings).step == 8
 
 
-def command(settings: Settings, run: str, what: str) -> None:
-    record = Command(run=run, id=f"{run}-{what}", command=what, time=0)  # type: ignore[arg-type]
-    producer = Producer(producer_config(settings.kafka.brokers))
-    producer.produce(settings.topic(CONTROL), record.encode(), record.key)
-    assert producer.flush(10) == 0
+def look_at_runs(settings: Settings) -> dict[str, RunView]:
+    """Every run, as an operator sees it."""
+    runs = look_at_disk(settings)
+    add_reports(runs, Cluster(settings), time.time())
+    return runs
 
 
-def announced(settings: Settings) -> set[int]:
-    cluster = Cluster(settings)
-    messages = cluster.read_all(CHECKPOINTS, {}, cluster.end_offsets(CHECKPOINTS))
-    return {CheckpointAnnouncement.decode(message.value(), coordinate(message)).step for message in messages}
+@pytest.mark.timeout(180)
+def test_what_was_pruned_is_taken_back_and_a_pin_holds_through_a_restart(log: Log) -> None:
+    """Saves every 2 steps and keeps one; step 4 is pinned as it comes out; one directory is gone behind our back."""
+    log.settings = with_values(log.settings, "trainer.checkpoint_steps=2", "trainer.keep_checkpoints=1")
+    cluster = Cluster(log.settings)
+    log.write_blocks(40, seed=6)
+    log.write_plan(4)
+    with fleet(log, "pruned", 1) as trainer:
+        trainer.wait_until(lambda: announced(cluster, "pruned") == {4}, "checkpoint of step 4, and of no other")
+        run = trainer.settings.checkpoint_dir / "pruned"
+        pin(run, 4, "reference")
+        log.write_plan(5)
+        trainer.wait_until(lambda: announced(cluster, "pruned") == {4, 8}, "checkpoint of step 8")
+        assert trainer.end() == 0
+    assert announced(cluster, "pruned") == {4, 9}
+    shutil.rmtree(run / "step-0000000009")
+    with fleet(log, "pruned", 1) as trainer:
+        trainer.wait_until(lambda: announced(cluster, "pruned") == {4}, "step 9 is taken back")
+        trainer.wait_until(lambda: 8 in [report.step for report in reports(trainer.settings)][9:], "step 8 once more")
+        assert trainer.end() == 0
+    assert [(one.step, one.why, one.note) for one in shelf(trainer.settings)] == [
+        (4, ("pinned",), "reference"),
+        (9, ("last",), ""),
+    ]
+    assert ancestry(trainer.settings) == [9, 4, 2, 0]
 
 
 def read_steps(log: Log, count: int, position: Position = Position(1, 0, 0), **pins: str) -> list[Work]:

@@ -1,0 +1,125 @@
+"""`headrace runs`: every history of a model, how far each is, and halting one."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from headrace.cli.checkpoints import duration
+from headrace.cli.options import err, out, with_settings
+from headrace.contract.errors import DependencyError, SettingsError
+from headrace.contract.settings import Settings, Trainer
+
+app = typer.Typer(name="runs", help="Runs: the histories of models.", no_args_is_help=True)
+Name = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Else trainer.run.")]
+
+
+@app.command("list")
+@with_settings
+def list_runs(
+    settings: Settings, json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False
+) -> None:
+    """Show every run: the next step and the newest checkpoint's, tokens, attempts, ranks, whether it trains now.
+
+    Also which settings it was begun with, where they differ from the defaults; a run keeps them.
+    """
+    from headrace.kafka import Cluster
+    from headrace.runs import add_reports, look_at_disk
+
+    runs, now = look_at_disk(settings), time.time()
+    try:
+        add_reports(runs, Cluster(settings, timeout_s=5), now)
+    except DependencyError as error:
+        err.print(f"[yellow]what was reported is not known:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+    rows = [run.as_json() for _, run in sorted(runs.items())]
+    if json:
+        typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
+    elif rows:
+        show(rows, now)
+    else:
+        out.print(f"no run in {settings.checkpoint_dir}: `headrace up` begins one", highlight=False, soft_wrap=True)
+
+
+@app.command()
+@with_settings
+def stop(settings: Settings, run: Name = None) -> None:
+    """Let a run save and halt, through every restart, until `headrace runs resume`. Its ranks stay, and wait."""
+    from headrace.control import command
+
+    name = _known(settings, run)
+    command(settings, name, "stop", time.time())
+    out.print(
+        f"run {name} is asked to save and to halt: see `headrace runs list`; `headrace runs resume` lets it go on"
+    )
+
+
+@app.command()
+@with_settings
+def resume(settings: Settings, run: Name = None) -> None:
+    """Let a halted run go on where it stopped."""
+    from headrace.control import command
+
+    name = _known(settings, run)
+    command(settings, name, "resume", time.time())
+    out.print(f"run {name} is asked to go on: see `headrace runs list`")
+
+
+def _known(settings: Settings, run: str | None) -> str:
+    """The name of a run that there is; raises SettingsError."""
+    from headrace.kafka import Cluster
+    from headrace.runs import add_reports, look_at_disk
+
+    name, runs = run or settings.trainer.run, look_at_disk(settings)
+    if name not in runs:
+        add_reports(runs, Cluster(settings), time.time())
+    if name not in runs:
+        raise SettingsError(f"there is no run {name}: there are {', '.join(sorted(runs)) or 'none'}")
+    return name
+
+
+def show(rows: list[dict[str, Any]], now: float) -> None:
+    """Print a table of runs, and below it what is special about each."""
+    cells = [_cells(row, now) for row in rows]
+    table = Table(*cells[0], box=None, header_style="bold")
+    for line in cells:
+        table.add_row(*line.values())
+    out.print(table)
+    for row in rows:
+        if differs := _not_default(row["settings"]):
+            out.print(f"  {row['run']}: {escape(differs)}", highlight=False, soft_wrap=True)
+        if row["save_error"]:
+            out.print(f"  [red]{row['run']}: {escape(row['save_error'])}[/]", highlight=False, soft_wrap=True)
+
+
+def _cells(row: dict[str, Any], now: float) -> dict[str, str]:
+    """By the title of their column."""
+    saved, reported = row["saved_time"], row["reported"]
+    return {
+        "run": f"{row['run']} (main)" if row["main"] else row["run"],
+        "trains": "[yellow]halted[/]" if row["halted"] else "[green]yes[/]" if row["live"] else "no",
+        "step": _number(row["step"]),
+        "saved": _number(row["saved_step"]),
+        "saved for": duration(now - saved) if saved else "",
+        "tokens": _number(row["tokens"]),
+        "loss": f"{row['loss']:.3f}" if row["loss"] is not None else "",
+        "ranks": _number(row["ranks"]),
+        "attempts": _number(row["attempts"]),
+        "with weights": f"{row['checkpoints']} of {row['checkpoints'] + row['pruned']}",
+        "reported": f"{duration(now - reported)} ago" if reported else "",
+    }
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def _not_default(fixed: dict[str, Any]) -> str:
+    """The settings that a run keeps, where it was not begun with the defaults."""
+    known = Trainer()
+    changed = {key: value for key, value in fixed.items() if value != getattr(known, key, value)}
+    return "  ".join(f"trainer.{key}={value}" for key, value in changed.items() if key != "nominal_tokens")

@@ -1,0 +1,167 @@
+"""Runs and their checkpoints as an operator sees them: from the manifests, and from what trainers report in Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from headrace.checkpoints import directories, finished, is_locked, pins, pruned, read, step_of, tiers, verify
+from headrace.contract.errors import RecordError
+from headrace.contract.settings import Settings
+from headrace.contract.topics import CONTROL, STEPS
+from headrace.contract.training import MAIN_RUN, MANIFEST, Command, Manifest, Report, StepReport, decode_report
+from headrace.kafka import Cluster, coordinate
+
+LOOK_BACK = 2_000
+"""Records of `train.steps` that are read for the last report of each run; a run that lives reports every 10 s."""
+QUIET_S = 30.0
+"""A trainer without a report for so long is not training."""
+
+
+@dataclass(frozen=True)
+class Shelved:
+    """One directory that is, or should have been, a checkpoint. `flaw`: why it does not count; empty if it does."""
+
+    path: Path
+    step: int
+    manifest: Manifest | None
+    why: tuple[str, ...] = ()
+    note: str = ""
+    flaw: str = ""
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.bytes for file in self.manifest.files) if self.manifest else 0
+
+
+def shelf(settings: Settings, hashes: bool = False) -> list[Shelved]:
+    """The checkpoints of the run of the settings that are on the disk, oldest first, and why each is kept.
+
+    With `hashes` every byte is read and compared with its sha256, else only sizes are.
+    """
+    run, trainer = settings.checkpoint_dir / settings.trainer.run, settings.trainer
+    whole = [step_of(path) for path in directories(run) if (path / MANIFEST).exists()]
+    notes = pins(run)
+    reasons = tiers(whole, notes, trainer.keep_checkpoints, trainer.keep_every_steps)
+    found = []
+    for path in directories(run):
+        step = step_of(path)
+        manifest, flaw = _judge(path, hashes)
+        found.append(Shelved(path, step, manifest, reasons.get(step, ()), notes.get(step, ""), flaw))
+    return found
+
+
+def _judge(path: Path, hashes: bool) -> tuple[Manifest | None, str]:
+    """The manifest of a directory, if it can be read, and what is wrong with the checkpoint."""
+    manifest = None
+    try:
+        checkpoint = read(path)
+        manifest = checkpoint.manifest
+        verify(checkpoint, hashes)
+    except FileNotFoundError as error:
+        missing = Path(str(error.filename)).name
+        written = missing == MANIFEST and is_locked(path.parent) and path == directories(path.parent)[-1]
+        return manifest, "being written" if written else f"torn: {missing} is not there"
+    except RecordError as error:
+        return manifest, f"torn: {error}"
+    return manifest, ""
+
+
+@dataclass
+class RunView:
+    """One run: what lies on the disk, and what it reported last. Times in epoch seconds."""
+
+    name: str
+    path: Path | None = None
+    live: bool = False
+    halted: bool = False
+    manifests: list[Manifest] = field(default_factory=list)
+    with_weights: int = 0
+    last: Report | None = None
+    last_step: StepReport | None = None
+    attempts: set[str] = field(default_factory=set)
+
+    @property
+    def main(self) -> bool:
+        return self.name == MAIN_RUN
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts. `step` is the next one to train, by the last report and by the newest checkpoint."""
+        newest = self.manifests[-1] if self.manifests else None
+        return {
+            "run": self.name,
+            "main": self.main,
+            "live": self.live,
+            "halted": self.halted,
+            "step": next_step(self.last) if self.last else newest.step if newest else None,
+            "saved_step": newest.step if newest else None,
+            "saved_time": newest.time / 1000 if newest else None,
+            "tokens": self.last_step.tokens_total if self.last_step else newest.tokens if newest else None,
+            "loss": self.last_step.loss if self.last_step else None,
+            "ranks": self.last_step.ranks if self.last_step else None,
+            "attempts": len(self.attempts),
+            "checkpoints": self.with_weights,
+            "pruned": len(self.manifests) - self.with_weights,
+            "reported": self.last.time / 1000 if self.last else None,
+            "save_error": self.last.save_error if self.last else "",
+            "settings": newest.settings if newest else {},
+            "path": str(self.path) if self.path else None,
+        }
+
+
+def look_at_disk(settings: Settings) -> dict[str, RunView]:
+    """Every run that has a folder below the checkpoint directory, by name."""
+    folders = sorted(path.parent for path in settings.checkpoint_dir.glob("*/history"))
+    return {path.name: _on_disk(path) for path in folders}
+
+
+def _on_disk(path: Path) -> RunView:
+    there = [checkpoint.manifest for checkpoint in finished(path)]
+    manifests = sorted([*pruned(path), *there], key=lambda manifest: manifest.step)
+    attempts = {manifest.attempt for manifest in manifests}
+    return RunView(path.name, path, is_locked(path), manifests=manifests, with_weights=len(there), attempts=attempts)
+
+
+def add_reports(runs: dict[str, RunView], cluster: Cluster, now: float) -> None:
+    """Add what runs, these or others, reported lately and were told; raises DependencyError when no broker answers."""
+    for report in latest_reports(cluster):
+        run = runs.setdefault(report.run, RunView(report.run))
+        run.last = report
+        run.attempts.add(report.attempt)
+        run.last_step = report if isinstance(report, StepReport) else run.last_step
+        if run.path is None:  # where its folder is, the lock says so at once
+            run.live = now - report.time / 1000 < QUIET_S
+    for name in halted(cluster) & runs.keys():
+        runs[name].halted = True
+
+
+def halted(cluster: Cluster) -> set[str]:
+    """Runs that were told to stop, and not to resume since."""
+    found = set()
+    for message in cluster.read_all(CONTROL, cluster.first_offsets(CONTROL), cluster.end_offsets(CONTROL)):
+        if message.value() is not None:
+            told = Command.decode(message.value(), coordinate(message))
+            if told.command == "stop":
+                found.add(told.run)
+            elif told.command == "resume":
+                found.discard(told.run)
+    return found
+
+
+def latest_reports(cluster: Cluster) -> Iterator[Report]:
+    """The last records of `train.steps`, in order."""
+    first, end = cluster.first_offsets(STEPS)[0], cluster.end_offsets(STEPS)[0]
+    for message in cluster.read(STEPS, 0, max(first, end - LOOK_BACK), end):
+        yield decode_report(message.value(), coordinate(message))
+
+
+def last_report(cluster: Cluster, run: str) -> Report | None:
+    """What a run said last, if it was lately."""
+    return next((report for report in reversed(list(latest_reports(cluster))) if report.run == run), None)
+
+
+def next_step(report: Report) -> int:
+    """The step that a run trains next, by its report."""
+    return report.step + 1 if isinstance(report, StepReport) else report.step
