@@ -11,6 +11,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from headrace.contract.errors import ContractError, DependencyError, HeadraceError
 from headrace.contract.settings import Settings
@@ -18,6 +19,7 @@ from headrace.contract.settings import Settings
 ACTIVE = ("INITIALIZING", "CREATED", "RUNNING", "FAILING", "RESTARTING", "RECONCILING", "SUSPENDED", "CANCELLING")
 """States in which a job holds its place: a second one of its name would fence its transactions."""
 
+FAILED_COMMITS = ".failedCommittables"
 METADATA = "_metadata"
 MAGIC = 0x4960672D
 HEADER = struct.Struct(">IiQ")
@@ -76,6 +78,21 @@ class FlinkRest:
         """Flink's record of the last finished checkpoint, None before the first."""
         found: dict[str, Any] | None = self._call("GET", f"/jobs/{job_id}/checkpoints")["latest"]["completed"]
         return found
+
+    def restored(self, job_id: str) -> int | None:
+        """The number of the state that the job last began or went on from; None if it began without."""
+        latest = self._call("GET", f"/jobs/{job_id}/checkpoints")["latest"]["restored"]
+        return int(latest["id"]) if latest else None
+
+    def failed_commits(self, job_id: str) -> int:
+        """Transactions that could not be committed, which the sinks only log; since the last restart of their tasks."""
+        failed = 0
+        for vertex in self._call("GET", f"/jobs/{job_id}")["vertices"]:
+            path = f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics"
+            names = [one["id"] for one in self._call("GET", path) if one["id"].endswith(FAILED_COMMITS)]
+            found = self._call("GET", f"{path}?agg=sum&get={quote(','.join(names))}") if names else []
+            failed += sum(round(one["sum"]) for one in found)
+        return failed
 
     def root_cause(self, job_id: str) -> str:
         """The last line of the deepest exception of a job, empty if there is none."""

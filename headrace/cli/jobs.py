@@ -1,24 +1,32 @@
-"""`headrace jobs`: the two Flink jobs, submitted where they are missing and listed."""
+"""`headrace jobs`: the two Flink jobs, submitted where they are missing, listed, and upgraded."""
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import orjson
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from headrace import jobs as flink_jobs
-from headrace.cli.options import out, with_settings
-from headrace.contract.errors import DependencyError
-from headrace.contract.settings import Settings
+from headrace.cli.options import Assign, Brokers, Config, err, out, with_settings
+from headrace.contract.errors import DependencyError, SettingsError
+from headrace.contract.settings import CONFIG_VARIABLE, Resolved, Settings, flatten, load, variable
 from headrace.flink import FlinkRest, RunningJob, newest_state, rest_of
+from headrace.jobs.upgrade import upgrade as upgrade_jobs
+from headrace.jobs.watch import Counter, judge, settled_count
 from headrace.observe import start_logging
 
 app = typer.Typer(name="jobs", help="The two Flink jobs: clean and tokenize.", no_args_is_help=True)
 WATCH_S = 1.0
+LOCK_S = 120.0
+"""How long another process may have the jobs: one look of the stack's supervisor, which may submit both."""
+OF_THE_STACK = ("kafka.brokers", "flink.rest", "flink.state_dir")
+NO_FILE = {CONFIG_VARIABLE: os.devnull}
 
 
 @app.command()
@@ -27,30 +35,55 @@ def ensure(
     settings: Settings,
     watch: Annotated[bool, typer.Option("--watch", help="Go on looking, once a second, until ended.")] = False,
     accept_loss: Annotated[
-        bool, typer.Option("--accept-loss", help="Start from state older than the sinks' transactions live.")
+        bool, typer.Option("--accept-loss", help="Go on from old state, and without records that were found lost.")
     ] = False,
 ) -> None:
     """Submit each job that does not run, from its newest checkpoint or savepoint and from nothing older.
 
-    With state that does not fit (another cluster, topic or plan), that cannot be read, or that is missing though the
-    job has written before, nothing is submitted and the exit code is 4.
+    With state that does not fit (another cluster, topic, plan or tokenizer), that cannot be read, or that is missing
+    though the job has written before, nothing is submitted and the exit code is 4. After going on from a state it
+    counts whether all that was read has its outcome; if not, the job is stopped and the exit code is 4.
     """
     settings = _of_local_stack(settings)
-    with flink_jobs.alone(settings):
-        if watch:
-            _watch(settings, accept_loss)
+    if watch:
+        _watch(settings, accept_loss)
+    with flink_jobs.alone(settings, LOCK_S):
         for done in flink_jobs.ensure(settings, accept_loss):
             came = f"submitted, from {done.from_state or 'the beginning'}" if done.submitted else "runs already"
             out.print(f"{done.job}: {came} ({done.id})", soft_wrap=True)
+            if done.from_state:
+                _count(settings, done, accept_loss)
 
 
-def _watch(settings: Settings, accept_loss: bool) -> None:
-    """Ensure for ever; only a broken contract or a wrong setting ends it, a missing Flink or broker is waited for."""
+def _count(settings: Settings, done: flink_jobs.Ensured, accept_loss: bool) -> None:
+    """Count what a job that went on from a state has read; see `headrace.jobs.watch`."""
+    job = next(job for job in flink_jobs.JOBS if job.name == done.job)
+    with err.status(f"{done.job}: counting outcomes"):
+        found = settled_count(settings, job, done.id)
+    if found is None:
+        out.print(f"{done.job}: does not make checkpoints yet, so nothing was counted: `headrace jobs list`")
+        return
+    judge(settings, job, found, accept_loss)
+    if found.missing:
+        out.print(f"{done.job}: went on without {len(found.missing)} records: `headrace verify` names them")
+    else:
+        out.print(f"{done.job}: all that it has read has its outcome")
+
+
+def _watch(settings: Settings, accept_loss: bool) -> NoReturn:
+    """Ensure for ever; only a broken contract or a wrong setting ends it, a missing Flink or broker is waited for.
+
+    So is another process that has the jobs for a while: an upgrade.
+    """
     log = start_logging("jobs", settings.log.level)
+    counter = Counter(settings)
     missing = ""
     while True:
         try:
-            for done in flink_jobs.ensure(settings, accept_loss):
+            with flink_jobs.alone(settings):
+                ensured = {done.job: done for done in flink_jobs.ensure(settings, accept_loss)}
+                counter.look({job: ensured[job.name].id for job in flink_jobs.JOBS}, time.monotonic())
+            for done in ensured.values():
                 if done.submitted:
                     log.info("submitted", extra={"job": done.job, "id": done.id, "restored": done.from_state})
             missing = ""
@@ -61,17 +94,71 @@ def _watch(settings: Settings, accept_loss: bool) -> None:
         time.sleep(WATCH_S)
 
 
+@app.command()
+def upgrade(
+    job: Annotated[str, typer.Argument(help="clean, tokenize or all")] = "all",
+    config: Config = None,
+    assign: Assign = None,
+    brokers: Brokers = None,
+    timeout: Annotated[float, typer.Option(help="Seconds that tokenize may take to empty itself.")] = 600.0,
+) -> None:
+    """Go over to a changed query: empty each job whose state does not fit, and start it anew right behind.
+
+    Run it while the old version's jobs run. Documents may be published meanwhile: nothing is lost and nothing comes
+    twice. The new clean job does not remember which texts it has seen. Whatever interrupts it, run it again.
+    Settings that are said here (a file, the environment, --set) count for the new jobs; start the stack with them too.
+    """
+    wanted = [one for one in flink_jobs.JOBS if job in (one.name, "all")]
+    if not wanted:
+        raise SettingsError(f"there is no job {job}: clean, tokenize or all")
+    assignments = [*(assign or ()), *([f"kafka.brokers={brokers}"] if brokers else ())]
+    settings = _changed(load(config, assignments))
+    began = time.monotonic()
+    with flink_jobs.alone(settings, LOCK_S):
+        for line in upgrade_jobs(settings, wanted, timeout):
+            out.print(escape(line), highlight=False, soft_wrap=True)
+        for done in flink_jobs.ensure(settings):
+            came = f"submitted, from {done.from_state or 'where it was emptied'}" if done.submitted else "runs"
+            out.print(f"{done.job}: {came} ({done.id})", soft_wrap=True)
+    out.print(f"[green]done[/] after {time.monotonic() - began:.0f} s: `headrace verify` counts both sides of it")
+    _restart_part(settings)
+
+
+def _changed(given: Resolved) -> Settings:
+    """The settings of the running local stack, with what was said now; addresses and folders stay those of the stack.
+
+    Elsewhere all that was said.
+    """
+    running = _of_local_stack(given.settings)
+    if running is given.settings:
+        return running
+    values = dict(flatten(given.settings.model_dump()))
+    said = {key: values[key] for key in given.origins if key not in OF_THE_STACK and not key.startswith("local.")}
+    changed = {variable(key): value if isinstance(value, str) else json.dumps(value) for key, value in said.items()}
+    return load(environment={**running.environment(), **changed, **NO_FILE}).settings
+
+
+def _restart_part(settings: Settings) -> None:
+    """The stack's supervisor of the jobs gave up when it met state that did not fit: it may look again."""
+    from headrace.local import state
+
+    now = state.running(settings.data_dir)
+    if now and any(part.name == "jobs" and part.state == "failed" for part in now.parts):
+        state.request(settings.data_dir, do="restart", part="jobs")
+        out.print("the part jobs of the stack is started again: `headrace status`")
+
+
 @app.command("list")
 @with_settings
 def list_jobs(
-    settings: Settings, json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False
+    settings: Settings, as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False
 ) -> None:
     """Show both jobs: state, since when, last checkpoint, newest state on disk."""
     settings = _of_local_stack(settings)
     rest = FlinkRest(rest_of(settings))
     listed = rest.jobs()
     rows = [_row(settings, rest, job, flink_jobs.active(settings, job, listed)) for job in flink_jobs.JOBS]
-    if json:
+    if as_json:
         typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
         return
     table = Table(*rows[0], box=None, header_style="bold")

@@ -1,0 +1,127 @@
+"""Counting beside the running jobs: after every restore, when a commit failed, and every so often.
+
+Flink's connector only logs a transaction that the broker had aborted before it was committed. What it held is gone
+then, and the job goes on. So a job that has read a record without leaving an outcome is stopped, until somebody says
+`--accept-loss`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from headrace.contract.errors import ContractError
+from headrace.contract.settings import Settings
+from headrace.flink import FlinkRest, rest_of
+from headrace.jobs.counting import NOTHING, Count, Counted, count
+from headrace.jobs.job import JOBS, TOKENIZE, Job, active
+from headrace.jobs.notes import COUNTED, Lost
+from headrace.jobs.start import stop
+from headrace.kafka import Cluster
+
+EVERY_S = 600.0
+"""How often a job that runs well is counted: what is read again is bounded by it."""
+EXAMPLES = 20
+STOP_S = 60.0
+
+log = logging.getLogger("headrace")
+
+
+def counted(settings: Settings, job: Job) -> Counted:
+    """Up to where the job was counted so far."""
+    return Counted.read(job.folder(settings) / COUNTED) or NOTHING
+
+
+def settled_count(settings: Settings, job: Job, job_id: str) -> Count | None:
+    """Count a running job: all that it has read up to now, as soon as that must have its outcome.
+
+    Blocks for a window and two checkpoints. None if there were none in time: the job does not run well, count it later.
+    What is missing is missing still after another window and two checkpoints: it is lost.
+    """
+    cluster, rest = Cluster(settings), FlinkRest(rest_of(settings))
+    passed = cluster.committed(job.name, job.input)
+    before = counted(settings, job)
+    found = None
+    for _ in range(2):
+        if not wait_settled(settings, rest, job, job_id):
+            return None
+        found = count(cluster, job, before, passed)
+        if not found.missing:
+            break
+    return found
+
+
+def wait_settled(settings: Settings, rest: FlinkRest, job: Job, job_id: str) -> bool:
+    """Block for one window and two checkpoints, a minute beyond that at most; whether they came."""
+    interval_s = settings.flink.checkpoint_interval_ms / 1000
+    time.sleep(settings.tokenize.window_s if job == TOKENIZE else 0)
+    first = _checkpoint(rest, job_id)
+    deadline = time.monotonic() + 60 + 10 * interval_s
+    while _checkpoint(rest, job_id) < first + 2:
+        if time.monotonic() > deadline or rest.job(job_id) != "RUNNING":
+            return False
+        time.sleep(min(1.0, interval_s))
+    return True
+
+
+def _checkpoint(rest: FlinkRest, job_id: str) -> int:
+    last = rest.last_checkpoint(job_id)
+    return int(last["id"]) if last else 0
+
+
+def judge(settings: Settings, job: Job, found: Count, accept_loss: bool = False) -> None:
+    """Note up to where all is counted. What is missing stops the job, and raises ContractError, unless accepted."""
+    folder = job.folder(settings)
+    if found.missing:
+        records = tuple(map(str, found.missing[:EXAMPLES]))
+        lost = Lost(records=records, count=len(found.missing), time=time.time())
+        log.error("lost", extra={"job": job.name, "count": lost.count, "records": records})
+        if not accept_loss:
+            lost.write(folder / Lost.FILE)
+            rest = FlinkRest(rest_of(settings))
+            if running := active(settings, job, rest.jobs()):
+                stop(settings, rest, job, running, STOP_S)
+            found.counted.write(folder / COUNTED)
+            raise ContractError(
+                f"job {job.name} was stopped: {lost}. `headrace verify` names them all; go on without them with"
+                " `headrace jobs ensure --accept-loss`"
+            )
+        lost.write(folder / f"accepted-{round(lost.time)}.json")
+    found.counted.write(folder / COUNTED)
+
+
+@dataclass
+class Counter:
+    """Decides when each job is counted, and counts in a thread of its own. `look` never blocks."""
+
+    settings: Settings
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(len(JOBS)))
+    under_way: dict[Job, tuple[str, Future[Count | None]]] = field(default_factory=dict)
+    counted: dict[Job, tuple[object, float]] = field(default_factory=dict)
+    """By job: its id, last restore and failed commits as of its last count, and when that was."""
+
+    def look(self, ids: dict[Job, str], now: float) -> None:
+        """Start a count where one is due; raises ContractError when one that has ended found a loss."""
+        rest = FlinkRest(rest_of(self.settings))
+        for job, job_id in ids.items():
+            if job in self.under_way:
+                self._end(job, job_id)
+                continue
+            mark = (job_id, rest.restored(job_id), rest.failed_commits(job_id))
+            last, since = self.counted.get(job, (None, 0.0))
+            if mark != last or now - since >= EVERY_S:
+                self.counted[job] = mark, now
+                self.under_way[job] = job_id, self.pool.submit(settled_count, self.settings, job, job_id)
+
+    def _end(self, job: Job, job_id: str) -> None:
+        counted_id, future = self.under_way[job]
+        if not future.done():
+            return
+        del self.under_way[job]
+        found = future.result()
+        if found is None or counted_id != job_id:
+            del self.counted[job]
+        else:
+            judge(self.settings, job, found)
