@@ -52,8 +52,8 @@ def submit(
     if expect and plan != expect:
         raise ContractError(
             f"state of job {name} was made by plan {expect}, its program now compiles to {plan}: state does not fit a"
-            " changed query. Go back to the version that made it: `headrace jobs upgrade`, which drains and starts"
-            " anew, is not built yet"
+            " changed query. Run `headrace jobs upgrade`, which empties the job and starts it anew, or go back to the"
+            " version that made it"
         )
     client = job.execute().get_job_client()
     assert client is not None, "an INSERT always has a job"

@@ -157,21 +157,42 @@ class Cluster:
 
     def check(self, topics: Sequence[Topic] = TOPICS) -> list[str]:
         """What is wrong with the topics, in words; empty when all is as declared."""
+        return [f"{name} {what}" for name, found in self.differences(topics).items() for what in found]
+
+    def differences(self, topics: Sequence[Topic] = TOPICS) -> dict[str, list[str]]:
+        """By topic what is not as declared, in words; more partitions than declared are fine where order allows it."""
         there = self.partitions([topic.name for topic in topics])
-        wrong = [f"{topic.name} does not exist" for topic in topics if topic.name not in there]
-        present = [topic for topic in topics if topic.name in there]
-        wrong += [
-            f"{topic.name} has {there[topic.name]} partitions, declared are {topic.partitions}"
-            for topic in present
-            if there[topic.name] < topic.partitions
-        ]
-        resources = [ConfigResource(ResourceType.TOPIC, self.settings.topic(topic.name)) for topic in present]
-        found = self._all(self.admin.describe_configs(resources)) if resources else {}
-        for topic, entries in zip(present, found.values(), strict=True):
-            for name, value in topic.broker_config(self.settings.kafka.replication).items():
-                if entries[name].value != value:
-                    wrong.append(f"{topic.name}: {name} is {entries[name].value}, declared is {value}")
+        found = self.configs([topic for topic in topics if topic.name in there])
+        wrong: dict[str, list[str]] = {}
+        for topic in topics:
+            if topic.name not in there:
+                wrong[topic.name] = ["does not exist"]
+                continue
+            count = there[topic.name]
+            if count < topic.partitions or (topic.ordered and count > 1):
+                wrong[topic.name] = [f"has {count} partitions, declared are {topic.partitions}"]
+            for key, value in topic.broker_config(self.settings.kafka.replication).items():
+                if (now := found[topic.name].get(key)) != value:
+                    wrong.setdefault(topic.name, []).append(f"has {key}={now}, declared is {value}")
         return wrong
+
+    def configs(self, topics: Sequence[Topic] = TOPICS) -> dict[str, dict[str, str]]:
+        """Every setting that the broker holds each topic under, by the topic's name without prefix."""
+        resources = [ConfigResource(ResourceType.TOPIC, self.settings.topic(topic.name)) for topic in topics]
+        found = self._all(self.admin.describe_configs(resources)) if resources else {}
+        return {
+            topic.name: {key: entry.value for key, entry in found[resource].items()}
+            for topic, resource in zip(topics, resources, strict=True)
+        }
+
+    def grow(self, name: str, partitions: int) -> None:
+        """Add partitions to a topic until it has so many. Blocks until the broker tells everybody."""
+        self._all(self.admin.create_partitions([NewPartitions(self.settings.topic(name), partitions)]))
+        deadline = time.monotonic() + self.timeout_s
+        while self.partitions([name])[name] < partitions:
+            if time.monotonic() > deadline:
+                raise DependencyError(f"{name}: the broker has taken {partitions} partitions and does not show them")
+            time.sleep(0.1)
 
     def partitions(self, names: Sequence[str]) -> dict[str, int]:
         """Number of partitions of each topic that exists, by its name without prefix."""

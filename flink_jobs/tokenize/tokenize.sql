@@ -12,6 +12,7 @@ CREATE TEMPORARY TABLE accepted (
   'topic' = '$clean',
   'format' = 'raw',
   'scan.startup.mode' = 'group-offsets',
+  'scan.topic-partition-discovery.interval' = '10 s',  -- one that was added is read from its beginning
   'properties.bootstrap.servers' = '$brokers',
   'properties.group.id' = '$group',
   'properties.auto.offset.reset' = 'none',

@@ -44,7 +44,7 @@ def ensure(
     though the job has written before, nothing is submitted and the exit code is 4. After going on from a state it
     counts whether all that was read has its outcome; if not, the job is stopped and the exit code is 4.
     """
-    settings = _of_local_stack(settings)
+    settings = of_local_stack(settings)
     if watch:
         _watch(settings, accept_loss)
     with flink_jobs.alone(settings, LOCK_S):
@@ -129,7 +129,7 @@ def _changed(given: Resolved) -> Settings:
 
     Elsewhere all that was said.
     """
-    running = _of_local_stack(given.settings)
+    running = of_local_stack(given.settings)
     if running is given.settings:
         return running
     values = dict(flatten(given.settings.model_dump()))
@@ -154,7 +154,7 @@ def list_jobs(
     settings: Settings, as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False
 ) -> None:
     """Show both jobs: state, since when, last checkpoint, newest state on disk."""
-    settings = _of_local_stack(settings)
+    settings = of_local_stack(settings)
     rest = FlinkRest(rest_of(settings))
     listed = rest.jobs()
     rows = [_row(settings, rest, job, flink_jobs.active(settings, job, listed)) for job in flink_jobs.JOBS]
@@ -181,7 +181,7 @@ def _row(settings: Settings, rest: FlinkRest, job: flink_jobs.Job, running: Runn
     }
 
 
-def _of_local_stack(settings: Settings) -> Settings:
+def of_local_stack(settings: Settings) -> Settings:
     """Where a local stack runs in the data directory: its settings, its Flink in this process's environment.
 
     Elsewhere flink.rest and Flink's own variables say which cluster is meant.

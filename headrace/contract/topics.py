@@ -53,6 +53,11 @@ class Topic:
     max_record_bytes: int = RECORD_BYTES
     pinned: bool = True
 
+    @property
+    def ordered(self) -> bool:
+        """Whether the order of all its records counts: declared with one partition, it keeps exactly one."""
+        return self.partitions == 1
+
     def broker_config(self, replication: int) -> dict[str, str]:
         """The complete topic configuration; with three replicas one may be lost without losing a record."""
         return {

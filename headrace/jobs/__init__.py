@@ -17,6 +17,7 @@ from headrace.jobs.start import (
     ensure,
     run,
     start,
+    stop,
     stop_all,
 )
 
@@ -36,5 +37,6 @@ __all__ = [
     "ensure",
     "run",
     "start",
+    "stop",
     "stop_all",
 ]
