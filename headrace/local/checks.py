@@ -27,9 +27,9 @@ def check_data(settings: Settings) -> Check:
         datadir.check(settings)
         before = datadir.made(settings.data_dir)
     except HeadraceError as error:
-        return Check("data of", False, str(error), "as the line above says")
+        return Check("version", False, str(error), "as it says")
     said = f"layout {before.layout}, Kafka {before.kafka}, Flink {before.flink}" if before else "no stack yet"
-    return Check("data of", True, said)
+    return Check("version", True, said)
 
 
 def check_disks(settings: Settings) -> Check:

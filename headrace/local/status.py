@@ -141,11 +141,10 @@ def names(state: State) -> set[str]:
 def look_at_stream(settings: Settings) -> Stream:
     """Counts and the newest steps; raises DependencyError when the broker does not answer."""
     cluster = Cluster(settings, timeout_s=5)
+    there = cluster.partitions([topic.name for topic in TOPICS])  # not those of a later version
     planned, heard = last_planned(cluster), last_heard(cluster, settings.trainer.run)
     trained = next((report for report in heard if isinstance(report, StepReport)), None)
-    stream = Stream(
-        {topic.name: span(cluster, topic.name) for topic in TOPICS}, {}, planned, trained, next(iter(heard), None)
-    )
+    stream = Stream({name: span(cluster, name) for name in there}, {}, planned, trained, next(iter(heard), None))
     behind: dict[str, int] = {
         job.name: lag(cluster, cluster.committed(job.name, job.input), job.input) for job in jobs.JOBS
     }
