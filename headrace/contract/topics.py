@@ -40,6 +40,9 @@ KEPT: Mapping[str, str] = {
     "segment.bytes": str(SEGMENT_BYTES),
     "segment.ms": str(SEGMENT_MS),
 }
+MADE: Mapping[str, str] = {**KEPT, "message.timestamp.after.max.ms": str(2**63 - 1)}
+"""For what the jobs make: it keeps the time of its document. With the broker's own limit of an hour, documents from
+before a clock was set back by more than that would stop a sink until the clock has caught up."""
 COMPACTED: Mapping[str, str] = {"cleanup.policy": "compact"}
 
 
@@ -70,10 +73,10 @@ class Topic:
 
 TOPICS: tuple[Topic, ...] = (
     Topic(RAW, 4, KEPT, max_record_bytes=RAW_RECORD_BYTES),
-    Topic(CLEAN, 4, KEPT),
-    Topic(REJECTED, 2, KEPT),
-    Topic(BLOCKS, 4, KEPT),
-    Topic(WINDOWS, 1, KEPT),
+    Topic(CLEAN, 4, MADE),
+    Topic(REJECTED, 2, MADE),
+    Topic(BLOCKS, 4, MADE),
+    Topic(WINDOWS, 1, MADE),
     Topic(PLAN, 1, KEPT),
     Topic(CONTROL, 1, COMPACTED, pinned=False),
     Topic(STEPS, 1, {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}, pinned=False),

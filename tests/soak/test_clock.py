@@ -1,0 +1,82 @@
+"""The machine's clock is set back, and forward, while documents come: nothing is lost, nothing waits for the old time.
+
+Every process of the stack, Java's too, takes its wall clock from a file of this test (`clock.c`); needs a C compiler.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from small_stack import assert_each_trained_once, make_settings
+
+from headrace.contract.settings import ROOT, Settings
+from headrace.local.stack import Stack
+from headrace.local.status import look
+
+pytestmark = pytest.mark.timeout(1800)
+
+
+@pytest.fixture
+def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with the seconds by which every process that is started from now on is off."""
+    if (compiler := shutil.which("cc")) is None:
+        pytest.skip("needs a C compiler (cc)")
+    library, file = tmp_path / "clock.so", tmp_path / "offset"
+    source = Path(__file__).with_name("clock.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
+    set_clock(file, 0)
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    monkeypatch.setenv("CLOCK_FILE", str(file))
+    return file
+
+
+def set_clock(file: Path, seconds: int) -> None:
+    """In one write, so that nobody sees half of it; the file stays the one that others have mapped."""
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT)
+    os.pwrite(handle, struct.pack("<q", seconds), 0)
+    os.close(handle)
+
+
+def clock_of(process: psutil.Process) -> float:
+    """What a process with this environment takes for now."""
+    names = ("LD_PRELOAD", "CLOCK_FILE")
+    environment = {name: value for name, value in process.environ().items() if name in names}
+    said = subprocess.run(
+        [sys.executable, "-c", "import time; print(time.time())"], env=environment, capture_output=True
+    )
+    return float(said.stdout)
+
+
+def published_at(settings: Settings, count: int) -> None:
+    """Documents from a process that has the stack's clock, not this one's."""
+    program = f"from small_stack import *; publish(load().settings, {count})"
+    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
+    environment = {**os.environ, **settings.environment(), "PYTHONPATH": path, "HEADRACE_CONFIG": os.devnull}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=300)
+
+
+def test_a_clock_that_is_set_loses_nothing(clock: Path, jars_there: None, tmp_path: Path) -> None:
+    with Stack(make_settings(tmp_path / "data")) as stack:
+        stack.wait_running(600)
+        published_at(stack.settings, 40)
+        assert_each_trained_once(stack.settings)
+        before = {name: stack.pids[name] for name in ("broker", "jobmanager", "taskmanager", "planner", "rank0")}
+        for seconds in (-30, -3 * 3600, 0):
+            published_at(stack.settings, 20)
+            set_clock(clock, seconds)
+            if seconds:
+                there = clock_of(psutil.Process(stack.pids["taskmanager"]))
+                here = clock_of(psutil.Process())  # has none of this
+                assert abs(there - here - seconds) < 20
+            published_at(stack.settings, 40)
+            assert_each_trained_once(stack.settings)
+            seen = look(stack.state())
+            assert seen.exit_code == 0, seen.problems
+        assert {name: stack.pids[name] for name in before} == before, "nothing was started again"
