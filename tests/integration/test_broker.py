@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
+from confluent_kafka import KafkaError, Producer
+
 from headrace.contract.settings import Settings
-from headrace.contract.topics import PINNED, RAW
-from headrace.kafka import Cluster
+from headrace.contract.topics import BLOCKS, CLEAN, PINNED, RAW, REJECTED, WINDOWS
+from headrace.kafka import Cluster, producer_config
 
 
 def test_topics_are_as_declared_and_empty(settings: Settings) -> None:
@@ -19,3 +24,15 @@ def test_a_missing_topic_is_named(settings: Settings) -> None:
         settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"topic_prefix": "no."})})
     )
     assert f"{RAW} does not exist" in elsewhere.check()
+
+
+@pytest.mark.parametrize("topic", [CLEAN, REJECTED, BLOCKS, WINDOWS])
+def test_what_the_jobs_make_may_be_older_than_a_clock_that_was_set_back(settings: Settings, topic: str) -> None:
+    answers: list[KafkaError | None] = []
+    producer = Producer(producer_config(settings.kafka.brokers))
+    tomorrow = int((time.time() + 86_400) * 1000)
+    producer.produce(
+        settings.topic(topic), b"x", timestamp=tomorrow, on_delivery=lambda error, _: answers.append(error)
+    )
+    assert producer.flush(30) == 0
+    assert answers == [None]

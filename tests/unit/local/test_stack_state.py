@@ -133,3 +133,11 @@ def test_a_part_that_ends_again_and_again_while_the_stack_starts_is_told(setting
             list(stack.starting(settings, 60))
     finally:
         os.close(lock)
+
+
+def test_without_java_nothing_is_started(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", "/nowhere")
+    with pytest.raises(DependencyError, match="JAVA_HOME is /nowhere"):
+        stack.launch(settings)
+    assert state.running(settings.data_dir) is None
+    assert not logfiles.path_of(settings.data_dir, "supervisor").exists()
