@@ -212,6 +212,16 @@ class Cluster:
         """The first offset that is still there, by partition."""
         return self._offsets(name, OffsetSpec.earliest(), IsolationLevel.READ_COMMITTED)
 
+    def offsets_since(self, name: str, time_ms: int) -> dict[int, int]:
+        """The first record with a timestamp of at least `time_ms`; partitions that have none are absent."""
+        found = self._offsets(name, OffsetSpec.for_timestamp(time_ms), IsolationLevel.READ_COMMITTED)
+        return {partition: offset for partition, offset in found.items() if offset >= 0}
+
+    def delete_records(self, places: Sequence[TopicPartition]) -> None:
+        """Delete what lies below the offset of each place; the broker frees a segment once all of it is deleted."""
+        if places:
+            self._all(self.admin.delete_records(list(places), operation_timeout=self.timeout_s))
+
     def end_offsets(self, name: str, committed: bool = True) -> dict[int, int]:
         """Position after the last record by partition: the last stable offset, or with open transactions included."""
         level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED

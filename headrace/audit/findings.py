@@ -22,7 +22,8 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     "pinned": Kind("plan", "wrong", "a topic was made again, or plan, manifest and broker speak of different clusters"),
-    "deleted": Kind("clean", "wrong", "records were deleted from the beginning of a topic"),
+    "deleted": Kind("clean", "wrong", "records were deleted that nothing has verified before"),
+    "wrong_cut": Kind("clean", "wrong", "the verified cut that reading goes on from does not fit itself or the logs"),
     "unreadable": Kind("clean", "wrong", "a record is not what its topic holds"),
     "no_outcome": Kind("clean", "lost", "a document that the clean job has passed has no outcome"),
     "two_outcomes": Kind("clean", "duplicated", "a document has more than one outcome of stage clean"),

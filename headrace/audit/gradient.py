@@ -59,8 +59,10 @@ class ReportCheck:
         self.seen = bytearray(len(planned.steps))
 
     def walk(self, reports: Iterable[tuple[Coordinate, Report]]) -> None:
-        """Check all reports of the run, in the order in which they were written."""
+        """Check all reports of the run that are not past, in the order in which they were written."""
         for at, report in reports:
+            if report.step < self.planned.start.step:
+                continue  # past
             self.reports += 1
             if report.attempt != self.attempt:
                 self.attempt, self.last_step = report.attempt, -1
@@ -99,7 +101,8 @@ class ReportCheck:
         self.findings.add(kind, f"{where}: fed {report.fed}, planned {planned}: {text}", documents)
 
     def _check_idle(self, at: Coordinate, report: IdleReport) -> None:
-        expected = _fed_before(self.planned, report.step)
+        place = self.planned.place(report.step)
+        expected = place.fed if place else None
         if report.fed != expected and report.attempt not in self.wrong:
             self.wrong.add(report.attempt)
             text = f"{at}, idle before step {report.step} of attempt {report.attempt}"
@@ -130,24 +133,14 @@ def _facts(manifest: Manifest, planned: Planned) -> Iterator[tuple[str, object, 
         yield "cluster", manifest.cluster, origin.cluster
         yield "topics", manifest.topics, origin.topics
         yield "tokenizer", manifest.tokenizer, origin.tokenizer
-    if manifest.step == 0:
-        yield "seq", manifest.seq, 1
-        yield "tokens", manifest.tokens, 0
-    elif (index := planned.find(manifest.step - 1)) is None:
+    if manifest.step < planned.start.step:
+        return  # past
+    if (place := planned.place(manifest.step)) is None:
         yield "last step", manifest.step - 1, "not there"
         return
-    else:
-        yield "seq", manifest.seq, planned.seqs[index] + 1
-        yield "tokens", manifest.tokens, planned.tokens[index]
-    yield "fed", manifest.fed, _fed_before(planned, manifest.step)
-
-
-def _fed_before(planned: Planned, step: int) -> str | None:
-    """Hex of `fed` when `step` is the next one; None if the plan has no step before it."""
-    if step == 0:
-        return planned.fed_after(0).hex()
-    index = planned.find(step - 1)
-    return None if index is None else planned.fed_after(index + 1).hex()
+    yield "seq", manifest.seq, place.seq
+    yield "tokens", manifest.tokens, place.tokens
+    yield "fed", manifest.fed, place.fed
 
 
 def _check_ancestry(manifests: dict[str, Manifest], findings: Findings) -> None:

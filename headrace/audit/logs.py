@@ -28,11 +28,11 @@ class Logs(Protocol):
     def cut(self) -> Cut: ...
 
     def read(self, name: str, partition: int) -> Iterator[Message]:
-        """All records of a partition, from the first to the cut."""
+        """All records of a partition, from where the cut begins to where it ends."""
         ...
 
     def again(self, name: str, partition: int, first: int, last: int) -> Iterator[Message]:
-        """Those with first <= offset <= last once more; none of a partition that is not there. Not progress."""
+        """Those with first <= offset <= last that are still there; none of a partition that is not. Not progress."""
         ...
 
 
@@ -46,7 +46,7 @@ class KafkaLogs:
         self.records = 0
 
     def read(self, name: str, partition: int) -> Iterator[Message]:
-        first, end = self.cut.first[name][partition], self.cut.end[name][partition]
+        first, end = self.cut.begin(name, partition), self.cut.end[name][partition]
         seen = 0
         for message in self.cluster.read(name, partition, first, end):
             yield message
@@ -54,10 +54,11 @@ class KafkaLogs:
             if seen % ADVANCE_EVERY == 0:
                 self.advance(ADVANCE_EVERY)
         self.records += seen
-        self.advance(end - first - seen + seen % ADVANCE_EVERY)
+        self.advance(max(0, end - first - seen) + seen % ADVANCE_EVERY)
 
     def again(self, name: str, partition: int, first: int, last: int) -> Iterator[Message]:
-        yield from self.cluster.read(name, partition, first, min(last + 1, self.cut.end[name].get(partition, 0)))
+        there = max(first, self.cut.first[name].get(partition, 0))
+        yield from self.cluster.read(name, partition, there, min(last + 1, self.cut.end[name].get(partition, 0)))
 
 
 def partitions(cut: Cut, name: str) -> list[int]:

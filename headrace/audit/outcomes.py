@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import orjson
@@ -11,59 +12,93 @@ import orjson
 from headrace.audit.cut import Positions
 from headrace.audit.findings import Findings, Stage
 from headrace.audit.logs import Logs, partitions
+from headrace.contract.audit import VerifiedCut
 from headrace.contract.documents import RejectedHeaders
 from headrace.contract.errors import Coordinate, RecordError
 from headrace.contract.topics import CLEAN, RAW, REJECTED
 
 Raw = tuple[int, int]
-Counts = dict[int, bytearray]
+
+MOST = 255
+"""Counts of a document stop here."""
+
+
+class Counts:
+    """How many records of one kind each document has, a byte each. Those below `first` are past: they have theirs."""
+
+    def __init__(self, first: Positions, end: Positions) -> None:
+        self.first = first
+        self.rows = {partition: bytearray(max(0, size - first[partition])) for partition, size in end.items()}
+
+    def note(self, raw: Raw) -> int:
+        """Count one more for a document; returns how many there are now, 0 if there can be no such document."""
+        index = self._index(raw)
+        if index is None:
+            return 0
+        if index < 0:
+            return 2
+        row = self.rows[raw[0]]
+        row[index] = min(MOST, row[index] + 1)
+        return row[index]
+
+    def noted(self, raw: Raw) -> int:
+        """How many there are for a document; of one that is past always one."""
+        index = self._index(raw)
+        return 0 if index is None else 1 if index < 0 else self.rows[raw[0]][index]
+
+    def of(self, partition: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """Those of a partition, from its `first` on."""
+        return np.frombuffer(self.rows[partition], np.uint8)
+
+    def _index(self, raw: Raw) -> int | None:
+        """The place in its row, below 0 for a past one; None if there can be no such document."""
+        row = self.rows.get(raw[0])
+        if row is None or raw[1] < 0:
+            return None
+        index = raw[1] - self.first[raw[0]]
+        return index if index < len(row) else None
 
 
 class Ledger:
-    """What is known of each document, by its raw coordinate, in 8 bytes each.
+    """What is known of each document that is not past, by its raw coordinate, in 8 bytes each.
 
+    first       by partition: documents below are past
     published   1 if `text.raw` holds it (a marker and a record of an aborted transaction take offsets too)
     accepted, rejected, tokenized   its records in `text.clean`, in `text.rejected` of stage clean, its outcomes of
-                stage tokenize; they stop counting at 255
+                stage tokenize
     window      start in seconds of the sealed window in which it stands in blocks, 0 if there is none yet
     """
 
-    def __init__(self, end: Positions) -> None:
-        self.published, self.accepted, self.rejected, self.tokenized = (
-            {partition: bytearray(size) for partition, size in end.items()} for _ in range(4)
-        )
-        self.window = {partition: array("I", bytes(4 * size)) for partition, size in end.items()}
+    def __init__(self, end: Positions, start: VerifiedCut) -> None:
+        self.first = {partition: start.position(RAW, partition) for partition in end}
+        self.published, self.accepted, self.rejected, self.tokenized = (Counts(self.first, end) for _ in range(4))
+        self.window = {
+            partition: array("I", bytes(4 * max(0, size - self.first[partition]))) for partition, size in end.items()
+        }
+        for partition, documents in start.early.items():
+            for offset, window in documents:
+                self.tokenized.note((partition, offset))
+                self.set_window((partition, offset), window * 1000)
 
     def set_window(self, raw: Raw, start_ms: int) -> None:
         """Note in which sealed window a document stands."""
-        if raw[0] in self.window and 0 <= raw[1] < len(self.window[raw[0]]):
-            self.window[raw[0]][raw[1]] = start_ms // 1000
+        index = raw[1] - self.first.get(raw[0], 0)
+        if raw[0] in self.window and 0 <= index < len(self.window[raw[0]]):
+            self.window[raw[0]][index] = start_ms // 1000
 
     def window_of(self, raw: Raw) -> int:
         """Start in seconds of the document's sealed window, 0 if there is none."""
-        return self.window[raw[0]][raw[1]] if 0 <= raw[1] < len(self.window.get(raw[0], ())) else 0
-
-
-def note(counts: Counts, raw: Raw) -> int:
-    """Count one more for a document; returns how many there are now, 0 if there can be no such document."""
-    row = counts.get(raw[0])
-    if row is None or not 0 <= raw[1] < len(row):
-        return 0
-    if row[raw[1]] < 255:
-        row[raw[1]] += 1
-    return row[raw[1]]
-
-
-def noted(counts: Counts, raw: Raw) -> int:
-    """How many there are for a document."""
-    row = counts.get(raw[0], b"")
-    return row[raw[1]] if 0 <= raw[1] < len(row) else 0
+        index = raw[1] - self.first.get(raw[0], 0)
+        return self.window[raw[0]][index] if 0 <= index < len(self.window.get(raw[0], ())) else 0
 
 
 def read_rejected(logs: Logs, ledger: Ledger, findings: Findings) -> None:
     """Note every record of `text.rejected` at its stage, and name the second outcome of a document."""
     for partition in partitions(logs.cut, REJECTED):
+        skipped = logs.cut.start.skips(REJECTED, partition)
         for message in logs.read(REJECTED, partition):
+            if message.offset() in skipped:
+                continue
             at = Coordinate(REJECTED, partition, message.offset())
             try:
                 said = RejectedHeaders.decode(message.headers(), at)
@@ -77,8 +112,12 @@ def read_rejected(logs: Logs, ledger: Ledger, findings: Findings) -> None:
 
 
 def read_accepted(logs: Logs, ledger: Ledger, findings: Findings) -> Iterator[tuple[Coordinate, Raw]]:
-    """Note every record of `text.clean`, and name the second outcome of a document; yields each with its raw place."""
+    """Note every record of `text.clean`, and name the second outcome of a document; yields each with its raw place.
+
+    Those that are past are not noted again.
+    """
     for partition in partitions(logs.cut, CLEAN):
+        skipped = logs.cut.start.skips(CLEAN, partition)
         for message in logs.read(CLEAN, partition):
             at = Coordinate(CLEAN, partition, message.offset())
             try:
@@ -86,16 +125,17 @@ def read_accepted(logs: Logs, ledger: Ledger, findings: Findings) -> Iterator[tu
             except RecordError as error:
                 findings.add("unreadable", str(error))
                 continue
-            _note_outcome(ledger, ledger.accepted, raw, at, findings)
+            if at.offset not in skipped:
+                _note_outcome(ledger, ledger.accepted, raw, at, findings)
             yield at, raw
 
 
 def read_published(logs: Logs, ledger: Ledger) -> None:
     """Note every record of `text.raw`; only its offset is looked at."""
     for partition in partitions(logs.cut, RAW):
-        row = ledger.published[partition]
+        row, first = ledger.published.rows[partition], ledger.first[partition]
         for message in logs.read(RAW, partition):
-            row[message.offset()] = 1
+            row[message.offset() - first] = 1
 
 
 def judge_clean(ledger: Ledger, passed: Positions, findings: Findings) -> Stage:
@@ -104,16 +144,14 @@ def judge_clean(ledger: Ledger, passed: Positions, findings: Findings) -> Stage:
     Without an outcome, a document below the position that the clean job has committed is lost, another in flight.
     """
     stage = Stage("clean")
-    for partition, row in sorted(ledger.published.items()):
-        published = np.frombuffer(row, np.uint8) > 0
-        outcomes = np.frombuffer(ledger.accepted[partition], np.uint8).astype(np.uint16) + np.frombuffer(
-            ledger.rejected[partition], np.uint8
-        )
-        missing = np.flatnonzero(published & (outcomes == 0))
+    for partition, first in sorted(ledger.first.items()):
+        published = ledger.published.of(partition) > 0
+        outcomes = ledger.accepted.of(partition).astype(np.uint16) + ledger.rejected.of(partition)
+        missing = np.flatnonzero(published & (outcomes == 0)) + first
         lost = missing[missing < passed.get(partition, 0)]
         for offset in lost.tolist():
             findings.add("no_outcome", f"{Coordinate(RAW, partition, offset)} has no outcome")
-        for offset in np.flatnonzero(~published & (outcomes > 0)).tolist():
+        for offset in (np.flatnonzero(~published & (outcomes > 0)) + first).tolist():
             findings.add("outcome_of_nothing", f"{Coordinate(RAW, partition, offset)} has an outcome and is no record")
         stage.entered += int(published.sum())
         stage.left += int((published & (outcomes > 0)).sum())
@@ -123,7 +161,7 @@ def judge_clean(ledger: Ledger, passed: Positions, findings: Findings) -> Stage:
 
 def note_tokenized(ledger: Ledger, raw: Raw, at: Coordinate, findings: Findings) -> None:
     """Note an outcome of stage tokenize that ends at the record `at`."""
-    count = note(ledger.tokenized, raw)
+    count = ledger.tokenized.note(raw)
     if count == 0:
         findings.add("span_of_nothing", f"{at} is of {Coordinate(RAW, *raw)}, which is no record")
     elif count > 1:
@@ -131,9 +169,9 @@ def note_tokenized(ledger: Ledger, raw: Raw, at: Coordinate, findings: Findings)
 
 
 def _note_outcome(ledger: Ledger, counts: Counts, raw: Raw, at: Coordinate, findings: Findings) -> None:
-    if note(counts, raw) == 0:
+    if counts.note(raw) == 0:
         findings.add("outcome_of_nothing", f"{at} is the outcome of {Coordinate(RAW, *raw)}, which is no record")
-    elif noted(ledger.accepted, raw) + noted(ledger.rejected, raw) > 1:
+    elif ledger.accepted.noted(raw) + ledger.rejected.noted(raw) > 1:
         findings.add("two_outcomes", f"{Coordinate(RAW, *raw)} has another outcome at {at}")
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from headrace.audit.findings import Findings
+from headrace.contract.audit import VerifiedCut
 from headrace.contract.errors import Coordinate, DependencyError
 from headrace.contract.plan import Origin, decode_plan
-from headrace.contract.topics import PINNED, PLAN
+from headrace.contract.topics import CUTS, PINNED, PLAN
 from headrace.contract.training import Manifest
 from headrace.kafka import Cluster
 
@@ -15,12 +16,14 @@ Pin = tuple[str, str, Mapping[str, str]]
 """Who pins, which cluster, which topic ids."""
 
 
-def check_pins(cluster: Cluster, manifests: Sequence[Manifest], findings: Findings) -> bool:
-    """Compare what plan and manifests pin with the broker; False if nothing else is worth reading.
+def check_pins(cluster: Cluster, manifests: Sequence[Manifest], start: VerifiedCut, findings: Findings) -> bool:
+    """Compare what plan, manifests and verified cut pin with the broker; False if nothing else is worth reading.
 
     Raises DependencyError when a topic does not exist and nothing says that it ever did.
     """
-    pins: list[Pin] = [(f"manifest of step {one.step}", one.cluster, one.topics) for one in manifests[-1:]]
+    pins: list[Pin] = [(f"manifest of step {one.step} of run {one.run}", one.cluster, one.topics) for one in manifests]
+    if start.topics:
+        pins.append((f"the verified cut in {CUTS}", start.cluster, start.topics))
     there = list(cluster.partitions(PINNED))
     if PLAN in there and (origin := read_origin(cluster)) is not None:
         pins.insert(0, ("the plan", origin.cluster, origin.topics))

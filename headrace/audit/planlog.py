@@ -6,11 +6,13 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
+from typing import NamedTuple
 
 from headrace.audit.blockview import BlockView
 from headrace.audit.findings import Findings, Stage
 from headrace.audit.logs import Message
-from headrace.contract.digests import FED_START, fed_next, run_digest
+from headrace.contract.audit import VerifiedCut
+from headrace.contract.digests import fed_next, run_digest
 from headrace.contract.errors import Coordinate, RecordError
 from headrace.contract.plan import Origin, PlanRecord, Run, Step, decode_plan
 from headrace.contract.topics import BLOCKS, PLAN
@@ -19,10 +21,20 @@ Again = Callable[[int, int, int], Iterator[BlockView]]
 """(partition, first, last) to the blocks with first <= offset <= last, read once more."""
 
 
-class Planned:
-    """What each run must do: for each step, in order, its seq, tokens so far, documents and `fed`, in 48 bytes."""
+class Place(NamedTuple):
+    """Between two steps: seq and step of the next record, tokens so far, hex of `fed` so far."""
 
-    def __init__(self) -> None:
+    seq: int
+    step: int
+    tokens: int
+    fed: str
+
+
+class Planned:
+    """What each run must do from `start` on: for each step its seq, tokens so far, documents, `fed`, in 48 bytes."""
+
+    def __init__(self, start: VerifiedCut) -> None:
+        self.start = Place(max(1, start.seq), start.step, start.tokens, start.fed)
         self.origin: Origin | None = None
         self.steps, self.seqs, self.tokens, self.documents = (array("q") for _ in range(4))
         self.fed = bytearray()
@@ -42,16 +54,25 @@ class Planned:
 
     def fed_after(self, count: int) -> bytes:
         """`fed` after the first `count` steps."""
-        return bytes(self.fed[16 * count - 16 : 16 * count]) if count else FED_START
+        return bytes(self.fed[16 * count - 16 : 16 * count]) if count else bytes.fromhex(self.start.fed)
+
+    def place(self, step: int) -> Place | None:
+        """Where `step` is the next one; None if the plan has no step before it, or if that is past."""
+        if step == self.start.step:
+            return self.start
+        index = self.find(step - 1)
+        if index is None:
+            return None
+        return Place(self.seqs[index] + 1, step, self.tokens[index], self.fed_after(index + 1).hex())
 
 
 class BlockLog:
     """The blocks of one partition, each taken once, in order. `position` is the next offset to take."""
 
-    def __init__(self, blocks: Iterator[BlockView]) -> None:
+    def __init__(self, blocks: Iterator[BlockView], position: int = 0) -> None:
         self.blocks = blocks
         self.ahead: BlockView | None = None
-        self.position = 0
+        self.position = position
 
     def until(self, offset: int) -> Iterator[BlockView]:
         """Take the blocks below `offset`."""
@@ -84,17 +105,17 @@ class PlanCheck:
     """Walks the plan and takes its blocks from their logs on the way: both are read once, in order.
 
     A run that begins below what was taken is planned twice; its blocks are read `again`. Blocks that a run skips are
-    not planned. What is left at the end is in flight.
+    not planned. What is left at the end is in flight. What stands before `start` is past, and not taken.
     """
 
-    def __init__(self, logs: Mapping[int, BlockLog], again: Again, findings: Findings) -> None:
+    def __init__(self, logs: Mapping[int, BlockLog], again: Again, start: VerifiedCut, findings: Findings) -> None:
         self.logs = logs
         self.again = again
         self.findings = findings
-        self.planned = Planned()
+        self.planned = Planned(start)
         self.stage = Stage("plan")
-        self.seq, self.step, self.tokens = 0, 0, 0
-        self.next: dict[int, int] = {}
+        self.seq, self.step, self.tokens = start.seq, start.step, start.tokens
+        self.next = {partition: offset for partition, offset in start.next.items() if offset}
 
     def walk(self, plan: Iterable[tuple[Coordinate, PlanRecord]]) -> tuple[Planned, Stage]:
         """Check the whole plan."""

@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.audit.findings import KINDS, Findings, Stage
+from headrace.contract.audit import BEGINNING, VerifiedCut
 
 
 @dataclass
 class Report:
     """`trained`: the step that the run comes to next, by its reports; `saved`: the same by its newest checkpoint.
 
-    `unsealed` names the last window of a shard where its seal has not come yet. Settled, whatever is in flight counts
-    as lost, and no seal may be missing.
+    All counts are from the first document on, though only what comes after `start` was read. `unsealed` names the last
+    window of a shard where its seal has not come yet. Settled, whatever is in flight counts as lost, and no seal may be
+    missing.
     """
 
     run: str
@@ -26,6 +28,14 @@ class Report:
     records: int = 0
     seconds: float = 0.0
     settled: bool = False
+    start: VerifiedCut = BEGINNING
+
+    def __post_init__(self) -> None:
+        past = self.start.counts
+        counted = (past.published, past.accepted, past.planned, past.planned)
+        for stage, documents in zip(self.stages, counted, strict=False):
+            stage.entered += documents
+            stage.left += documents
 
     @property
     def waiting(self) -> int:
@@ -86,6 +96,7 @@ class Report:
         return {
             **{name: getattr(self, name) for name in names},
             "seconds": round(self.seconds, 3),
+            "verified_before": self.start.counts.model_dump(exclude={"version"}) if self.start.seq else None,
             "unsealed": self.unsealed,
             "stages": self.rows(),
             "findings": self.wrong(),

@@ -73,10 +73,13 @@ def _said(row: Any) -> Said:
 
 
 def read_seals(logs: Logs, findings: Findings) -> Seals:
-    """All of `tokens.windows`."""
+    """All of `tokens.windows` but the seals of windows that are past."""
     seals = Seals()
     for partition in partitions(logs.cut, WINDOWS):
+        skipped = logs.cut.start.skips(WINDOWS, partition)
         for message in logs.read(WINDOWS, partition):
+            if message.offset() in skipped:
+                continue
             at = Coordinate(WINDOWS, partition, message.offset())
             try:
                 seals.add(Seal.decode(message.value(), at), message.offset())

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from headrace.audit.blockview import BlockView, Span
 from headrace.audit.findings import Findings
-from headrace.audit.outcomes import Ledger, Raw, note, note_tokenized, noted
+from headrace.audit.outcomes import Ledger, Raw, note_tokenized
 from headrace.contract.errors import Coordinate
 from headrace.contract.topics import BLOCKS, RAW
 
@@ -38,14 +38,16 @@ class Group:
 
 
 class SpanCheck:
-    """Follows each document from its first span to its last. Memory: documents that are open, and broken ones."""
+    """Follows each document from its first span to its last. Memory: documents that are open, and broken ones.
 
-    def __init__(self, ledger: Ledger, findings: Findings) -> None:
+    `edges`: the tokens that begin and end every document, as far as they are known.
+    """
+
+    def __init__(self, ledger: Ledger, findings: Findings, edges: tuple[int | None, int | None]) -> None:
         self.ledger = ledger
         self.findings = findings
         self.broken: set[Raw] = set()
-        self.begin: int | None = None
-        self.end: int | None = None
+        self.begin, self.end = edges
 
     def add(self, group: Group, block: BlockView) -> None:
         """Take the spans of the group's next block."""
@@ -63,7 +65,7 @@ class SpanCheck:
     def _take(self, group: Group, span: Span, at: Coordinate) -> None:
         document = group.open.get(span.raw)
         expected = document.next if document else 0
-        seen = document is not None or noted(self.ledger.tokenized, span.raw) > 0
+        seen = document is not None or self.ledger.tokenized.noted(span.raw) > 0
         if span.start < expected or (span.start > 0 and document is None and seen):
             self.findings.add("repeated_span", f"{_tokens(span)} come again at {at}")
         elif span.start > expected:
@@ -97,7 +99,7 @@ class SpanCheck:
     def _cut(self, group: Group, raw: Raw, how: str) -> None:
         """Name it once, and count it as an outcome, so that it is not missed a second time."""
         self.findings.add("cut_document", f"{Coordinate(RAW, *raw)}: {how}")
-        note(self.ledger.tokenized, raw)
+        self.ledger.tokenized.note(raw)
         self.broken.add(raw)
         group.open.pop(raw, None)
         group.finished.append(raw)

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from headrace.audit.blockview import BlockView, view
-from headrace.audit.cut import Positions
+from headrace.audit.cut import Cut
 from headrace.audit.findings import Findings, Stage
 from headrace.audit.logs import Message
-from headrace.audit.outcomes import Ledger, Raw, noted
+from headrace.audit.outcomes import Ledger, Raw
 from headrace.audit.seals import Said, Seals
 from headrace.audit.spans import Group, SpanCheck
+from headrace.contract.audit import VerifiedCut
 from headrace.contract.digests import block_digest, run_digest, shard_of
 from headrace.contract.errors import Coordinate, RecordError
 from headrace.contract.topics import BLOCKS, CLEAN, RAW, WINDOWS
@@ -33,11 +34,11 @@ def decode_blocks(messages: Iterable[Message], partition: int, findings: Finding
 class WindowCheck:
     """Sees every block once, partition by partition or mixed, and follows the windows of each shard."""
 
-    def __init__(self, ledger: Ledger, seals: Seals, findings: Findings) -> None:
+    def __init__(self, ledger: Ledger, seals: Seals, start: VerifiedCut, findings: Findings) -> None:
         self.ledger = ledger
         self.seals = seals
         self.findings = findings
-        self.spans = SpanCheck(ledger, findings)
+        self.spans = SpanCheck(ledger, findings, start.edges)
         self.groups: dict[tuple[int, int], Group] = {}
         self.unsealed: dict[int, list[str]] = {}
 
@@ -62,7 +63,7 @@ class WindowCheck:
 
     def unsealed_at_the_end(self) -> list[str]:
         """The last window of each shard that has no seal, in words; call it after `finish`."""
-        return [window for windows in self.unsealed.values() for window in windows]
+        return sorted(window for windows in self.unsealed.values() for window in windows)
 
     def _add(self, block: BlockView) -> None:
         key = (block.partition, block.shard)
@@ -109,27 +110,37 @@ class _Order:
 
 
 def judge_tokenize(
-    accepted: Iterable[tuple[Coordinate, Raw]], ledger: Ledger, shards: int, passed: Positions, findings: Findings
+    accepted: Iterable[tuple[Coordinate, Raw]], ledger: Ledger, shards: int, cut: Cut, findings: Findings
 ) -> Stage:
     """Compare what was accepted, in the order of `text.clean`, with what stands in blocks or was rejected.
 
     Records of one (partition of text.clean, shard) enter windows in order, and a window is sealed whole. So one
     without an outcome is lost when the tokenize job has committed a position beyond it and a later record of the same
     (partition, shard) stands in a sealed window that starts after those of all earlier ones. Else it is in flight: not
-    read yet, or in a window that is open or being written. `shards` is tokenize.shards.
+    read yet, or in a window that is open or being written. `shards` is tokenize.shards. What is past, and still lies
+    between the others, has its place in that order and is not counted.
     """
     stage = Stage("tokenize")
-    orders: dict[tuple[int, int], _Order] = {}
+    passed = cut.passed[CLEAN]
+    past = {partition: cut.start.skips(CLEAN, partition) for partition in cut.end[CLEAN]}
+    orders = {
+        (partition, shard): _Order(latest)
+        for partition, shards_of in cut.start.latest.items()
+        for shard, latest in shards_of.items()
+    }
     for at, raw in accepted:
-        stage.entered += 1
         order = orders.setdefault((at.partition, shard_of(*raw, shards)), _Order())
-        if noted(ledger.tokenized, raw) == 0:
-            stage.in_flight += 1
-            if at.offset < passed.get(at.partition, 0):
-                order.missing.append((at, raw))
-            continue
-        stage.left += 1
-        if (window := ledger.window_of(raw)) > order.latest:
+        window = past[at.partition].get(at.offset)
+        if window is None:
+            stage.entered += 1
+            if ledger.tokenized.noted(raw) == 0:
+                stage.in_flight += 1
+                if at.offset < passed.get(at.partition, 0):
+                    order.missing.append((at, raw))
+                continue
+            stage.left += 1
+            window = ledger.window_of(raw)
+        if window > order.latest:
             order.latest = window
             stage.in_flight -= len(order.missing)
             _name_lost(order.missing, at, findings)
@@ -145,10 +156,9 @@ def _name_lost(missing: list[tuple[Coordinate, Raw]], later: Coordinate, finding
 
 def judge_unknown(ledger: Ledger, findings: Findings) -> None:
     """Name what stands in blocks, or was rejected by tokenize, without having been accepted. Call it last."""
-    for partition, row in sorted(ledger.tokenized.items()):
-        tokenized = np.frombuffer(row, np.uint8) > 0
-        accepted = np.frombuffer(ledger.accepted[partition], np.uint8) > 0
-        for offset in np.flatnonzero(tokenized & ~accepted).tolist():
+    for partition, first in sorted(ledger.first.items()):
+        unknown = (ledger.tokenized.of(partition) > 0) & (ledger.accepted.of(partition) == 0)
+        for offset in (np.flatnonzero(unknown) + first).tolist():
             findings.add(
                 "span_of_nothing", f"{Coordinate(RAW, partition, offset)} is not in {CLEAN}, but has been tokenized"
             )

@@ -15,7 +15,9 @@ from headrace.cli import (
     jobs,
     logs,
     publish,
+    rejected,
     restart,
+    retention,
     runs,
     sample,
     settings,
@@ -58,6 +60,8 @@ app.add_typer(runs.app)
 app.command()(sample.sample)
 app.add_typer(tokenizer.app)
 app.command()(verify.verify)
+app.command()(retention.retention)
+app.add_typer(rejected.app)
 
 
 def complain(message: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Annotated
 
 import orjson
@@ -13,10 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from headrace.audit.report import Report
-from headrace.audit.verify import verify_deployment
+from headrace.audit.retention import CutWriter, Keep, look
+from headrace.audit.verify import Begin, verify_deployment
 from headrace.cli.options import err, out, with_settings
-from headrace.contract.errors import ContractError
+from headrace.contract.errors import ContractError, SettingsError
 from headrace.contract.settings import Settings
+from headrace.kafka import Cluster
 
 COLUMNS = ("stage", "entered", "left", "lost", "duplicated", "in_flight")
 
@@ -31,11 +35,24 @@ def verify(
     wait: Annotated[
         float, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait so long until nothing is in flight.")
     ] = 0.0,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read all that is left, not only what comes after the last verified cut.")
+    ] = False,
+    cut: Annotated[
+        bool, typer.Option("--cut", help="If all holds, for every run, go on from here next time. Deletes nothing.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Prove that each published document was trained exactly once, or name what is wrong and exit with 4."""
-    with _progress(hidden=json) as begin:
-        report = verify_deployment(settings, run or settings.trainer.run, wait, begin)
+    """Prove that each published document was trained exactly once, or name what is wrong and exit with 4.
+
+    Counts are from the first document on. What lies before the last verified cut (`headrace retention` and `--cut`
+    write one) was verified then and is not read again.
+    """
+    if cut and (full or wait or settled):
+        raise SettingsError("--cut goes with neither --full, --wait nor --settled: it moves on from the last cut, now")
+    name = run or settings.trainer.run
+    with progress_of_verify(hidden=json) as begin:
+        report = move_cut(settings, name, begin) if cut else verify_deployment(settings, name, wait, begin, full)
     report.settled = settled
     if json:
         typer.echo(orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2).decode())
@@ -57,6 +74,13 @@ def show(report: Report) -> None:
     out.print(table)
     saved = "no checkpoint" if report.saved is None else f"saved up to step {report.saved}"
     out.print(f"run {report.run}: {report.trained} of {report.planned} planned steps trained, {saved}", highlight=False)
+    if report.start.seq:
+        when = datetime.fromtimestamp(report.start.time / 1000, UTC).isoformat(timespec="seconds")
+        out.print(
+            f"{report.start.counts.published:,} documents and {report.start.step} steps of these were verified before"
+            f" and not read again; cut of {when}",
+            highlight=False,
+        )
     rate = report.records / report.seconds if report.seconds else 0.0
     out.print(f"{report.records:,} records in {report.seconds:.1f} s, {rate:,.0f} records/s", highlight=False)
     if report.settled and report.waiting:
@@ -69,8 +93,20 @@ def show(report: Report) -> None:
             out.print(f"  {escape(example)}", highlight=False, soft_wrap=True)
 
 
+def move_cut(settings: Settings, run: str, begin: Begin) -> Report:
+    """Verify every run and write down where verify may begin next time."""
+    cluster = Cluster(settings)
+    writer = CutWriter(cluster)
+    outlook = look(cluster, run, Keep(), begin, int(time.time() * 1000))
+    if outlook.cut:
+        writer.write(outlook.cut)
+        counts = outlook.cut.counts
+        err.print(f"verify begins behind step {outlook.cut.step}, {counts.published:,} documents, from now on")
+    return outlook.report
+
+
 @contextmanager
-def _progress(hidden: bool) -> Iterator[Callable[[int], Callable[[int], None]]]:
+def progress_of_verify(hidden: bool) -> Iterator[Callable[[int], Callable[[int], None]]]:
     columns = (TextColumn("verify"), BarColumn(), MofNCompleteColumn(), TextColumn("records"), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=hidden) as progress:
         task = progress.add_task("verify", total=None)

@@ -142,6 +142,13 @@ class Ports(Group):
     trainer_metrics: int = Field(9310, ge=0, le=65535, description="/metrics of rank 0; rank r takes this + r")
 
 
+class Retention(Group):
+    """What `headrace retention` keeps though nothing needs it any more."""
+
+    keep_hours: float = Field(24.0, ge=0, description="steps planned since then stay, and all that they were made from")
+    keep_rejected_hours: float = Field(720.0, ge=0, description="rejects published since then stay, for a replay")
+
+
 class Local(Group):
     """The stack on one machine."""
 
@@ -169,6 +176,7 @@ class Settings(BaseSettings):
     planner: Planner = Planner()
     trainer: Trainer = Trainer()
     flink: Flink = Flink()
+    retention: Retention = Retention()
     local: Local = Local()
     log: Log = Log()
 

@@ -18,6 +18,7 @@ from headrace.audit.cut import READ, Cut
 from headrace.audit.findings import Findings
 from headrace.audit.report import Report as Verdict
 from headrace.audit.verify import verify
+from headrace.contract.audit import BEGINNING, VerifiedCut
 from headrace.contract.digests import FED_START, block_digest, fed_next, shard_of
 from headrace.contract.documents import RejectedHeaders
 from headrace.contract.plan import Origin, PlanRecord, Step
@@ -58,10 +59,15 @@ class MemoryLogs:
     records: dict[str, dict[int, list[Record]]]
 
     def read(self, name: str, partition: int) -> Iterator[Record]:
-        return iter(self.records[name][partition])
+        begin = self.cut.begin(name, partition)
+        return (record for record in self.records[name][partition] if record.at >= begin)
 
     def again(self, name: str, partition: int, first: int, last: int) -> Iterator[Record]:
-        return (record for record in self.records[name].get(partition, []) if first <= record.at <= last)
+        return (
+            record
+            for record in self.records[name].get(partition, [])
+            if max(first, self.cut.first[name].get(partition, 0)) <= record.at <= last
+        )
 
 
 @dataclass
@@ -214,7 +220,7 @@ class World:
         parent = f"step-{self.manifests[-1].step:010d}" if self.manifests else None
         self.manifests.append(manifest_of(attempt, seq, step, tokens, fed, parent))
 
-    def logs(self) -> MemoryLogs:
+    def logs(self, start: VerifiedCut = BEGINNING) -> MemoryLogs:
         """As the checks read them."""
         everything = {
             STEPS: {0: self.steps},
@@ -228,7 +234,8 @@ class World:
         ends = {name: {part: len(log) for part, log in logs.items()} for name, logs in everything.items()}
         firsts = {name: {part: self.first.get(name, {}).get(part, 0) for part in ends[name]} for name in READ}
         records = {name: {part: list(encoded(log)) for part, log in logs.items()} for name, logs in everything.items()}
-        return MemoryLogs(Cut(self.passed or {RAW: ends[RAW], CLEAN: ends[CLEAN]}, firsts, ends), records)
+        passed = self.passed or {RAW: ends[RAW], CLEAN: ends[CLEAN]}
+        return MemoryLogs(Cut(passed, firsts, ends, start), records)
 
     def finish(self) -> World:
         """The stages behind the blocks, as they are."""
@@ -236,8 +243,8 @@ class World:
             make()
         return self
 
-    def verify(self) -> Verdict:
-        return verify(self.logs(), self.manifests, RUN, Settings(), Findings())
+    def verify(self, start: VerifiedCut = BEGINNING) -> Verdict:
+        return verify(self.logs(start), self.manifests, RUN, Settings(), Findings())[0]
 
 
 def replan(plan: Log, step: int, **changes: Any) -> Log:
