@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from headrace.audit.cut import Cut
+from headrace.checkpoints import finished, name_of, pins
 from headrace.contract.audit import VerifiedCut
 from headrace.contract.topics import BLOCKS, CLEAN, PLAN, RAW, REJECTED, WINDOWS
-from headrace.contract.training import MANIFEST, Manifest
+from headrace.contract.training import MANIFEST
 
 DELETED = (RAW, CLEAN, REJECTED, BLOCKS, WINDOWS)
 """The topics that `headrace retention` shortens. `train.plan` is kept for ever: it says what every run was fed."""
@@ -47,18 +48,22 @@ def runs_in(checkpoint_dir: Path, first: str) -> list[str]:
     return [first, *sorted(found - {first})]
 
 
-def needs_of_runs(checkpoint_dir: Path, manifests: Mapping[str, Sequence[Manifest]], newest: int | None) -> list[Need]:
+def needs_of_runs(checkpoint_dir: Path, runs: Sequence[str], newest: int) -> list[Need]:
     """What each run needs: all that comes after the oldest checkpoint from which it may be trained on.
 
-    Those are its checkpoints with weights, the `newest` ones if a number is given. The first weights, of step 0, count
-    only while a run has nothing else: who goes back to them has begun another run. A run without any needs everything.
+    Those are its `newest` ones with weights and the pinned ones. What is kept for its weights alone (one in
+    trainer.keep_every_steps, the untrained one of step 0) counts only while a run has nothing else: who goes back to
+    it would have to read what is gone. A run without any needs everything.
     """
     needs = []
-    for run, of_run in manifests.items():
-        there = [one for one in of_run if (checkpoint_dir / run / _name(one) / MANIFEST).exists()]
-        kept = ([one for one in there if one.step > 0] or there)[-newest if newest else None :]
+    for run in runs:
+        there = [checkpoint.manifest for checkpoint in finished(checkpoint_dir / run)]
+        pinned = pins(checkpoint_dir / run)
+        trained = [one for one in there if one.step > 0] or there
+        kept = [one for one in there if one in trained[-newest:] or one.step in pinned]
         if kept:
-            needs.append(Need(kept[0].seq, f"run {run}, checkpoint {_name(kept[0])}"))
+            how = ", pinned" if kept[0].step in pinned else ""
+            needs.append(Need(kept[0].seq, f"run {run}, checkpoint {name_of(kept[0].step)}{how}"))
         else:
             needs.append(Need(0, f"run {run}, which has no checkpoint yet"))
     return needs
@@ -88,7 +93,3 @@ def rows(
             found.append(Row(topic, partition, first, max(first, target), by, round(size)))
     found.append(Row(PLAN, 0, cut.first[PLAN][0], cut.first[PLAN][0], "kept for ever"))
     return found
-
-
-def _name(manifest: Manifest) -> str:
-    return f"step-{manifest.step:010d}"

@@ -36,7 +36,7 @@ HOUR_MS = 3_600_000
 class Keep:
     """What is kept though nobody needs it: steps planned since so many hours, rejects published since so many.
 
-    `newest`: only so many checkpoints of each run count; None: all that have weights.
+    `newest`: so many checkpoints of each run, besides pinned ones, may be trained on; None: trainer.keep_checkpoints.
     """
 
     hours: float = 0.0
@@ -98,7 +98,7 @@ def look(cluster: Cluster, run: str, keep: Keep, begin: Begin, now_ms: int) -> O
     proof = verify_once(cluster, runs, CUT_TIMEOUT_S, begin)
     if not proof.report.holds or proof.logs is None or proof.planned is None:
         return Outlook(proof.report)
-    needs = needs_of_runs(settings.checkpoint_dir, proof.manifests, keep.newest)
+    needs = needs_of_runs(settings.checkpoint_dir, runs, keep.newest or settings.trainer.keep_checkpoints)
     since = now_ms - round(keep.hours * HOUR_MS) if keep.hours else now_ms + HOUR_MS
     again = Reread(proof.logs)
     cut = next_cut(again, proof.planned, min(needs).seq, since, settings.tokenize.shards)

@@ -37,7 +37,7 @@ def retention(
     newest: Annotated[
         int | None,
         typer.Option(
-            "--newest", min=1, help="Count only so many checkpoints of each run; older ones keep weights only."
+            "--newest", min=1, help="Checkpoints of each run to train on from; else trainer.keep_checkpoints."
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -48,7 +48,7 @@ def retention(
     """Delete the records of the path that no run, job or planner needs, once verify found all before them to hold.
 
     What is counted and deleted is written to audit.cuts first: verify goes on from there, its totals do not change. A
-    run can then be trained on from its kept checkpoints, and not from anything older.
+    run can then be trained on from its newest checkpoints and the pinned ones, and not from anything older.
     """
     keep = Keep(
         settings.retention.keep_hours if keep_hours is None else keep_hours,
@@ -100,7 +100,7 @@ def _hint(outlook: Outlook) -> None:
     if first.by.startswith("run "):
         err.print(
             f"{first.by}, holds back the most. If nobody will train it on from there: `headrace checkpoints list`, then"
-            " delete that checkpoint or the run's directory, or count only the newest checkpoints with --newest",
+            " unpin or delete that checkpoint or the run's directory, or count fewer with --newest",
             highlight=False,
         )
 
