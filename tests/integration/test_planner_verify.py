@@ -32,6 +32,10 @@ STEP_BLOCKS = 5
 
 @pytest.fixture
 def planned(settings: Settings, tmp_path: Path) -> Settings:
+    return small_steps(settings, tmp_path)
+
+
+def small_steps(settings: Settings, tmp_path: Path) -> Settings:
     """Settings with a tokenizer file and small steps."""
     (tmp_path / "tokenizer.json").write_text("{}")
     changes = {
@@ -211,18 +215,31 @@ def count(world: World) -> int:
     return sum(packed is not None for log in world.blocks.values() for packed in log)
 
 
-def start_verify(settings: Settings, *options: str) -> subprocess.Popen[str]:
+def start_command(settings: Settings, *words: str) -> subprocess.Popen[str]:
     environment = {**os.environ, **settings.environment(), "HEADRACE_CONFIG": os.devnull}
-    command = [sys.executable, "-m", "headrace.cli.main", "verify", "--json", *options]
     return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "headrace.cli.main", *words],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
+def start_verify(settings: Settings, *options: str) -> subprocess.Popen[str]:
+    return start_command(settings, "verify", "--json", *options)
+
+
 def answer(running: subprocess.Popen[str]) -> tuple[int, dict[str, Any], str]:
-    """Exit code, report and messages of `headrace verify`."""
+    """Exit code, report and messages of a command."""
     printed, message = running.communicate(timeout=150)
-    return running.returncode, json.loads(printed) if printed else {}, message
+    return running.returncode, json.loads(printed) if printed.startswith("{") else {}, message
+
+
+def command(settings: Settings, *words: str) -> tuple[int, dict[str, Any], str]:
+    """The same of any `headrace …`; no report unless it prints JSON."""
+    return answer(start_command(settings, *words))
 
 
 def verify(settings: Settings, *options: str) -> tuple[int, dict[str, Any], str]:
