@@ -33,14 +33,14 @@ def open_log(data_dir: Path, name: str) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
 
-def bound(data_dir: Path, most: int = LOG_BYTES) -> None:
-    """Set every log aside that has grown to `most` bytes, and remove RocksDB's old ones.
+def bound(data_dir: Path, most: int | None = None) -> None:
+    """Set every log aside that has grown to `most` (LOG_BYTES), and remove RocksDB's old ones.
 
     Whoever writes has the file open for appending, so it is copied and emptied, not renamed; what is written between
     the two is lost. Without room for the copy it is only emptied: a full disk must not fill further.
     """
     for path in (data_dir / "logs").glob("*.log"):
-        if path.stat().st_size >= most:
+        if path.stat().st_size >= (LOG_BYTES if most is None else most):
             _set_aside(path)
     rocksdb = sorted((data_dir / "logs").glob("*_LOG*"), key=lambda path: path.stat().st_mtime)
     for path in rocksdb[:-ROCKSDB_LOGS]:

@@ -96,8 +96,8 @@ class Supervisor:
         for name, path in disk.directories(self.settings).items():
             self.free.labels(name).set(disk.free(path))
         short = disk.short(self.settings)
-        for said in set(short) - set(self.short) if not self.short else ():
-            log.warning("disk", extra={"said": said})
+        for said in short if not self.short else ():
+            log.warning(said)
         self.short = short
 
     def look(self, part: Watched, now: Moment) -> None:

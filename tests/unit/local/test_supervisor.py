@@ -1,0 +1,113 @@
+"""What the supervisor does in one tick, with small programs in place of the parts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from headrace.contract.settings import Ports, load
+from headrace.local import logfiles, parts, ports, process, state
+from headrace.local.process import Part
+from headrace.local.state import PartState
+from headrace.local.supervisor import Supervisor
+from headrace.local.watched import Moment, Watched
+
+SERVES = "import socket, time; kept = socket.create_server(('127.0.0.1', {port})); time.sleep(600)"
+DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SERVES
+
+
+@pytest.fixture(scope="module")
+def supervisor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
+    """One that watches a `planner`, and a `trainer` of one rank that does not listen to SIGTERM."""
+    folder = tmp_path_factory.mktemp("data")
+    zeros = [f"local.ports.{name}=0" for name in Ports.model_fields]
+    values = [*zeros, "trainer.ranks=1", f"local.data_dir={folder}"]
+    settings = load(environment={"HEADRACE_CONFIG": os.devnull}, assignments=values).settings
+    chosen = ports.choose(settings)
+    settings = settings.model_copy(update={"local": settings.local.model_copy(update={"ports": chosen})})
+    state.run_dir(folder).mkdir()
+    made = Supervisor(settings, (), None)
+    for name, program, port in (
+        (parts.PLANNER, SERVES, chosen.planner_metrics),
+        (parts.TRAINER, DEAF, chosen.trainer_metrics),
+    ):
+        part = Part(name, (sys.executable, "-c", program.format(port=port)))
+        made.watched[name] = Watched(part, folder, PartState(name), final=(2, 4))
+    yield made
+    process.end(process.marked(folder), grace_s=0)
+
+
+def tick_until(supervisor: Supervisor, done: Callable[[], bool], ahead_s: float = 0.0) -> None:
+    deadline = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < deadline, supervisor.watched
+        now = Moment.now()
+        supervisor.tick(Moment(now.wall, now.steady + ahead_s))
+        time.sleep(0.05)
+
+
+def all_run(supervisor: Supervisor) -> bool:
+    return all(part.state.state == "running" for part in supervisor.watched.values())
+
+
+def served(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "NEEDS", {})
+    tick_until(supervisor, lambda: all_run(supervisor))
+
+
+def test_a_part_that_is_slow_to_end_holds_up_nobody(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    served(supervisor, monkeypatch)
+    planner, trainer = (supervisor.watched[name] for name in (parts.PLANNER, parts.TRAINER))
+    deaf, killed = trainer.state.pid, planner.state.pid
+    assert killed is not None
+    order = state.request(supervisor.data_dir, do="restart", part=parts.TRAINER)
+    tick_until(supervisor, lambda: trainer.state.state == "stopping")
+    assert not order.exists()
+    os.kill(killed, signal.SIGKILL)
+    tick_until(supervisor, lambda: planner.state.pid not in (None, killed) and planner.state.state == "running")
+    assert (trainer.state.state, trainer.state.pid) == ("stopping", deaf)
+    tick_until(supervisor, lambda: trainer.state.pid not in (None, deaf), ahead_s=90)
+    tick_until(supervisor, lambda: all_run(supervisor))
+    assert (planner.state.restarts, trainer.state.restarts) == (1, 1)
+    found = state.read(supervisor.data_dir)
+    assert found is not None
+    assert {part.name: part.restarts for part in found.parts} == {parts.PLANNER: 1, parts.TRAINER: 1}
+
+
+def test_a_full_disk_does_not_end_it(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    served(supervisor, monkeypatch)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    planner = supervisor.watched[parts.PLANNER]
+    before = planner.state.restarts
+    with monkeypatch.context() as now:
+        now.setattr(state, "_replace", full)
+        now.setattr(logfiles, "open_log", full)
+        assert planner.state.pid is not None
+        os.kill(planner.state.pid, signal.SIGKILL)
+        tick_until(supervisor, lambda: planner.state.restarts >= before + 2)
+        assert "No space left" in planner.state.error[0]
+    tick_until(supervisor, lambda: all_run(supervisor), ahead_s=60)
+    found = state.read(supervisor.data_dir)
+    assert found is not None
+    assert all(part.state == "running" for part in found.parts)
+
+
+def test_its_housekeeping_bounds_the_logs_and_measures_the_disks(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logfiles, "LOG_BYTES", 4)
+    path = logfiles.path_of(supervisor.data_dir, "submit")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("12345")
+    supervisor.keep_house()
+    assert logfiles.older(Path(path)).read_text() == "12345"
+    assert supervisor.free.labels("kafka")._value.get() > 0
