@@ -86,7 +86,7 @@ def claim(settings: Settings) -> None:
 
 
 def _check_empty(data_dir: Path) -> None:
-    there = {path.name for path in data_dir.iterdir()} if data_dir.exists() else set()
+    there = {path.name for path in data_dir.iterdir()} if data_dir.is_dir() else set()
     if there - set(OURS) and there & set(OURS) and not (data_dir / "kafka" / "meta.properties").exists():
         raise SettingsError(
             f"local.data_dir is {data_dir}, which holds {', '.join(sorted(there & set(OURS)))} of something else:"
