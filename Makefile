@@ -4,13 +4,17 @@ VENV := .venv
 RUN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(VENV) $(RUN)/uv
 
-.PHONY: demo test soak check bench clean
+.PHONY: demo test test-gpu soak check bench clean
 
 demo: $(VENV)/ready
 	$(RUN)/headrace demo
 
 test: check
 	$(RUN)/pytest tests/policy tests/unit tests/integration
+
+# On a machine with a CUDA device; elsewhere each is skipped and says why.
+test-gpu: $(VENV)/ready
+	$(RUN)/pytest tests/gpu
 
 # What takes long: backlogs, outages, twenty minutes of a slow trainer. Not part of `make test`.
 soak: $(VENV)/ready

@@ -48,7 +48,8 @@ def run_rank(settings: Settings, place: Place) -> None:
     make_deterministic(settings.trainer.threads)
     serve(settings.local.ports.trainer_metrics, place.rank)
     device = choose_device(settings.trainer.device, place.local_rank, place.local_size)
-    group = join(place, device, settings.trainer.collective_timeout_s)
+    shared = settings.trainer.device == "cuda_shared"
+    group = join(place, device, settings.trainer.collective_timeout_s, shared)
     with closing(Control(group, signals, Commands(settings) if group.leads else None)) as control:
         run, state = prepare(settings, group, control)
         if wait_until_allowed(run, state):

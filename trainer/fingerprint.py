@@ -46,7 +46,9 @@ def fingerprint(model: PreTrainedModel, settings: Settings, device: torch.device
     return {
         "torch": str(torch.__version__),
         "transformers": str(transformers.__version__),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "device": f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}"
+        if device.type == "cuda"
+        else "cpu",
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": str(settings.trainer.threads),
         "attention": str(model.config._attn_implementation),
@@ -65,10 +67,12 @@ def digest(values: dict[str, str]) -> bytes:
 def make_deterministic(threads: int) -> None:
     """Let equal inputs give equal bits: a fixed number of CPU threads, and no algorithm that sums in any order.
 
-    Must run before the first CUDA call; unfilled memory stays unfilled, for speed.
+    Must run before the first CUDA call; unfilled memory stays unfilled, for speed. With deterministic algorithms torch
+    takes only kernels of attention whose backward pass sums in a fixed order (never cuDNN's), by shape and type alone.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.set_float32_matmul_precision("highest")  # some images let TF32 in by the environment
     torch.backends.cudnn.benchmark = False

@@ -6,6 +6,7 @@ outstanding while a rank waits for data: `agree` is called only when a step and 
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,8 @@ from torch._C._distributed_c10d import HashStore, PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from headrace.contract.errors import ContractError, HeadraceError, SettingsError
+
+log = logging.getLogger("headrace")
 
 T = TypeVar("T")
 MEETING, LAUNCHER = "TRAINER_MEETING", "TRAINER_LAUNCHER"
@@ -46,11 +49,12 @@ class Header(NamedTuple):
 
 @dataclass(frozen=True)
 class Group:
-    """One rank's view of all."""
+    """One rank's view of all. It computes on `device`; what it sends through the default group lies on `wire`."""
 
     rank: int
     size: int
     device: torch.device
+    wire: torch.device
     control: dist.ProcessGroup
     store: Store
 
@@ -129,21 +133,32 @@ def place_from(environment: Mapping[str, str]) -> Place:
 def choose_device(wanted: str, local_rank: int, local_size: int) -> torch.device:
     """This rank's device; `auto` takes CUDA where there is a device for each rank of this machine."""
     devices = torch.cuda.device_count() if wanted != "cpu" else 0
-    if wanted == "cuda" and devices < local_size:
-        raise SettingsError(f"trainer.device = cuda, but {devices} devices for {local_size} ranks: set trainer.ranks")
-    return torch.device("cuda", local_rank) if devices >= local_size else torch.device("cpu")
+    if wanted == "cuda_shared" and devices:
+        return torch.device("cuda", local_rank % devices)
+    if devices >= local_size:
+        return torch.device("cuda", local_rank)
+    fewer = f"trainer.device = {wanted}, but {devices} devices for {local_size} ranks: set trainer.ranks or cuda_shared"
+    if wanted in ("cuda", "cuda_shared"):
+        raise SettingsError(fewer)
+    if devices and not local_rank:
+        log.warning("trains on the CPU", extra={"why": fewer})
+    return torch.device("cpu")
 
 
-def join(place: Place, device: torch.device, timeout_s: float) -> Group:
-    """Meet the other ranks; blocks until all are there. Every collective ends in an error after `timeout_s`."""
+def join(place: Place, device: torch.device, timeout_s: float, shared: bool = False) -> Group:
+    """Meet the other ranks; blocks until all are there. Every collective ends in an error after `timeout_s`.
+
+    `shared`: other ranks may be on this device, which NCCL refuses; gloo sends from the memory of the CPU.
+    """
     timeout = timedelta(seconds=timeout_s)
     store: Store = HashStore()
     if place.size > 1:
         store, _, _ = next(rendezvous(place.meeting, place.rank, place.size, timeout=timeout))
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    backend = "nccl" if device.type == "cuda" else "gloo"
+    nccl = device.type == "cuda" and not shared
+    backend, wire = ("nccl", device) if nccl else ("gloo", torch.device("cpu"))
     dist.init_process_group(backend, store=store, rank=place.rank, world_size=place.size, timeout=timeout)
     control = dist.new_group(backend="gloo", timeout=timeout)
     assert isinstance(control, dist.ProcessGroup), "every rank is in the control group"
-    return Group(place.rank, place.size, device, control, PrefixStore("words", store))
+    return Group(place.rank, place.size, device, wire, control, PrefixStore("words", store))

@@ -92,7 +92,7 @@ class Canonical:
 
     def __init__(self, leaves: int, width: int, group: Group) -> None:
         self.leaves, self.width, self.group = leaves, width, group
-        self.ranks, self.device = group.size, group.device
+        self.ranks, self.wire = group.size, group.wire
         self.tree: Tree[torch.Tensor] = Tree(leaves)
 
     def add(self, leaf: int, gradients: torch.Tensor) -> None:
@@ -106,21 +106,21 @@ class Canonical:
         tree: Tree[torch.Tensor] = Tree(self.leaves)
         for (level, place), value in self._exchange(shard):
             tree.push(level, place, value)
-        whole = torch.empty(self.ranks * shard, device=self.device)
+        whole = torch.empty(self.ranks * shard, device=self.wire)
         with self.group.collective("gathering the sum"):
             dist.all_gather_into_tensor(whole, tree.nodes[0].value.contiguous())
-        return whole[: self.width]
+        return whole[: self.width].to(self.group.device)
 
     def _exchange(self, shard: int) -> Iterator[tuple[tuple[int, int], torch.Tensor]]:
         """This rank's shard of every node of every rank, in leaf order."""
         places = [node_places(self.leaves, leaves_of(rank, self.ranks, self.leaves)) for rank in range(self.ranks)]
         mine = [node.value for node in self.tree.nodes]
-        sent = torch.empty(self.ranks, len(mine), shard, device=self.device)
+        sent = torch.empty(self.ranks, len(mine), shard, device=self.wire)
         for number, value in enumerate(mine):
             padded = torch.nn.functional.pad(value, (0, self.ranks * shard - self.width))
             sent[:, number] = padded.view(self.ranks, shard)
         every = [place for of_rank in places for place in of_rank]
-        received = torch.empty(len(every), shard, device=self.device)
+        received = torch.empty(len(every), shard, device=self.wire)
         takes, gives = [len(of_rank) * shard for of_rank in places], [len(mine) * shard] * self.ranks
         with self.group.collective("exchanging partial sums"):
             dist.all_to_all_single(received.view(-1), sent.view(-1), takes, gives)
@@ -138,9 +138,10 @@ class Plain:
         self.total += gradients
 
     def finish(self) -> torch.Tensor:
+        total = self.total.to(self.group.wire)
         with self.group.collective("summing"):
-            dist.all_reduce(self.total, op=dist.ReduceOp.SUM)
-        return self.total
+            dist.all_reduce(total, op=dist.ReduceOp.SUM)
+        return total.to(self.group.device)
 
 
 REDUCTIONS: Mapping[str, type[Canonical] | type[Plain]] = {"canonical": Canonical, "plain": Plain}

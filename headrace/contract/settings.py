@@ -101,7 +101,10 @@ class Trainer(Group):
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="of autocast; parameters stay float32")
     ranks: int = Field(2, ge=1, description="processes that share each step")
     threads: int = Field(1, ge=1, description="CPU threads of each rank, the same at every number of ranks")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where there is one for each rank")
+    device: Literal["auto", "cpu", "cuda", "cuda_shared"] = Field(
+        "auto",
+        description="auto: cuda where there is one for each rank; cuda_shared: several ranks on a GPU, over gloo",
+    )
     checkpoint_dir: str = Field("", description="where checkpoints lie; empty: checkpoints in the data directory")
     checkpoint_steps: int = Field(50, ge=1, description="a checkpoint every so many steps")
     checkpoint_s: float = Field(300.0, ge=0, description="and so long after the last one, if it was trained; 0: never")

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from tokenizers import Tokenizer, models
 
 from headrace.contract.blocks import Block
@@ -31,7 +30,7 @@ from headrace.contract.training import StepReport
 from trainer.assemble import Share, Work
 from trainer.checkpoint import Checkpoints
 from trainer.fingerprint import make_deterministic
-from trainer.group import Group, Place, join
+from trainer.group import Group, Place, choose_device, join
 from trainer.loop import Run, train
 from trainer.proof import Fetched
 from trainer.report import Stopwatch
@@ -221,11 +220,11 @@ def outcome(run: Run, state: State) -> Outcome:
         sources=[report.sources for report in reports],
         skipped=[report.skipped for report in reports],
         step=state.step,
-        parameters=[parameter.detach().numpy().copy() for parameter in state.parameters],
+        parameters=[parameter.detach().cpu().numpy().copy() for parameter in state.parameters],
     )
 
 
-def on_ranks(size: int, function: Callable[..., Any], *args: Any) -> list[Any]:
+def on_ranks(size: int, function: Callable[..., Any], *args: Any, device: str = "cpu") -> list[Any]:
     """`function(group, *args)` on each of `size` new ranks; what each returned or raised, EOFError if it died."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
@@ -233,7 +232,7 @@ def on_ranks(size: int, function: Callable[..., Any], *args: Any) -> list[Any]:
         pipes = [context.Pipe(duplex=False) for _ in range(size)]
         places = [Place(rank, size, rank, size, f"file://{folder}/meeting", os.getpid()) for rank in range(size)]
         ranks = [
-            context.Process(target=_rank, args=(place, pipe[1], function, args))
+            context.Process(target=_rank, args=(place, device, pipe[1], function, args))
             for place, pipe in zip(places, pipes, strict=True)
         ]
         for rank, (_, write) in zip(ranks, pipes, strict=True):
@@ -261,9 +260,10 @@ def _answers(pipes: list[Connection]) -> list[Any]:
     return [answers[number] for number in range(len(pipes))]
 
 
-def _rank(place: Place, answer: Any, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    torch.set_num_threads(1)
-    group = join(place, torch.device("cpu"), timeout_s=30)
+def _rank(place: Place, wanted: str, answer: Any, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    make_deterministic(threads=1)
+    device = choose_device(wanted, place.local_rank, place.local_size)
+    group = join(place, device, timeout_s=30, shared=wanted == "cuda_shared")
     try:
         answer.send(function(group, *args))
     except Exception as error:  # sent to the test, which decides

@@ -17,6 +17,7 @@ from headrace.contract.errors import SettingsError
 from headrace.contract.settings import Trainer
 from trainer.batch import IGNORED, make_leaf
 from trainer.fleet import first_failure
+from trainer.group import choose_device
 from trainer.model import check_fits, check_no_leak, new_model, token_losses
 from trainer.optimizer import apply_update, learning_rate, make_optimizer
 from trainer.reduce import Tree, node_places
@@ -218,3 +219,17 @@ class Ended:
 )
 def test_the_fleet_passes_on_the_exit_code_that_says_why(codes: list[int | None], passed_on: int) -> None:
     assert first_failure([Ended(code) for code in codes]) == passed_on  # type: ignore[misc]
+
+
+def test_ranks_share_a_gpu_only_where_they_are_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """(wanted, rank, ranks, GPUs): which device, None for an error."""
+    found = {}
+    for asked in (("auto", 0, 1, 1), ("auto", 1, 2, 2), ("auto", 0, 2, 1), ("cpu", 0, 1, 1), ("auto", 0, 1, 0),
+                  ("cuda_shared", 2, 3, 1), ("cuda_shared", 3, 4, 2), ("cuda", 0, 2, 1), ("cuda_shared", 0, 1, 0)):  # fmt: skip
+        monkeypatch.setattr(torch.cuda, "device_count", lambda count=asked[3]: count)
+        try:
+            found[asked] = str(choose_device(*asked[:3]))
+        except SettingsError as error:
+            assert f"trainer.device = {asked[0]}, but {asked[3]} devices for {asked[2]} ranks" in str(error)
+            found[asked] = "refused"
+    assert list(found.values()) == ["cuda:0", "cuda:1", "cpu", "cpu", "cpu", "cuda:0", "cuda:1", "refused", "refused"]
