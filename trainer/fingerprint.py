@@ -46,9 +46,7 @@ def fingerprint(model: PreTrainedModel, settings: Settings, device: torch.device
     return {
         "torch": str(torch.__version__),
         "transformers": str(transformers.__version__),
-        "device": f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}"
-        if device.type == "cuda"
-        else "cpu",
+        "device": _name(device),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": str(settings.trainer.threads),
         "attention": str(model.config._attn_implementation),
@@ -57,6 +55,11 @@ def fingerprint(model: PreTrainedModel, settings: Settings, device: torch.device
         "dtype": settings.trainer.dtype,
         "compile": "no",
     }
+
+
+def _name(device: torch.device) -> str:
+    gpu = device.type == "cuda"
+    return f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}" if gpu else "cpu"
 
 
 def digest(values: dict[str, str]) -> bytes:

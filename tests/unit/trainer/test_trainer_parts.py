@@ -221,15 +221,26 @@ def test_the_fleet_passes_on_the_exit_code_that_says_why(codes: list[int | None]
     assert first_failure([Ended(code) for code in codes]) == passed_on  # type: ignore[misc]
 
 
-def test_ranks_share_a_gpu_only_where_they_are_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """(wanted, rank, ranks, GPUs): which device, None for an error."""
-    found = {}
-    for asked in (("auto", 0, 1, 1), ("auto", 1, 2, 2), ("auto", 0, 2, 1), ("cpu", 0, 1, 1), ("auto", 0, 1, 0),
-                  ("cuda_shared", 2, 3, 1), ("cuda_shared", 3, 4, 2), ("cuda", 0, 2, 1), ("cuda_shared", 0, 1, 0)):  # fmt: skip
-        monkeypatch.setattr(torch.cuda, "device_count", lambda count=asked[3]: count)
-        try:
-            found[asked] = str(choose_device(*asked[:3]))
-        except SettingsError as error:
-            assert f"trainer.device = {asked[0]}, but {asked[3]} devices for {asked[2]} ranks" in str(error)
-            found[asked] = "refused"
-    assert list(found.values()) == ["cuda:0", "cuda:1", "cpu", "cpu", "cpu", "cuda:0", "cuda:1", "refused", "refused"]
+@pytest.mark.parametrize(
+    ("wanted", "rank", "ranks", "gpus", "device"),
+    [
+        ("auto", 0, 1, 1, "cuda:0"),
+        ("auto", 1, 2, 2, "cuda:1"),
+        ("auto", 0, 2, 1, "cpu"),
+        ("auto", 0, 1, 0, "cpu"),
+        ("cpu", 0, 1, 1, "cpu"),
+        ("cuda", 0, 2, 1, None),
+        ("cuda_shared", 2, 3, 1, "cuda:0"),
+        ("cuda_shared", 3, 4, 2, "cuda:1"),
+        ("cuda_shared", 0, 1, 0, None),
+    ],
+)
+def test_ranks_share_a_gpu_only_where_they_are_told_to(
+    wanted: str, rank: int, ranks: int, gpus: int, device: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    if device is not None:
+        assert str(choose_device(wanted, rank, ranks)) == device
+        return
+    with pytest.raises(SettingsError, match=f"trainer.device = {wanted}, but {gpus} devices for {ranks} ranks"):
+        choose_device(wanted, rank, ranks)
