@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -23,6 +24,8 @@ from headrace.kafka import Cluster
 
 EVERY_S = 600.0
 """How often a job that runs well is counted: what is read again is bounded by it."""
+LOOK_S = 10.0
+"""How often it asks whether a job was restored or a commit failed; Flink itself gathers its counters that often."""
 EXAMPLES = 20
 STOP_S = 60.0
 
@@ -94,33 +97,38 @@ def judge(settings: Settings, job: Job, found: Count, accept_loss: bool = False)
 
 @dataclass
 class Counter:
-    """Decides when each job is counted, and counts in a thread of its own. `look` never blocks."""
+    """Decides when each job is counted, and counts in a thread of its own. `look` never blocks for long."""
 
     settings: Settings
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(len(JOBS)))
     under_way: dict[Job, tuple[str, Future[Count | None]]] = field(default_factory=dict)
     counted: dict[Job, tuple[object, float]] = field(default_factory=dict)
     """By job: its id, last restore and failed commits as of its last count, and when that was."""
+    looked: float = -LOOK_S
 
-    def look(self, ids: dict[Job, str], now: float) -> None:
-        """Start a count where one is due; raises ContractError when one that has ended found a loss."""
+    def look(self, ids: Mapping[Job, str], now: float) -> None:
+        """Start a count where one is due; raises ContractError when one that has ended found a loss.
+
+        `ids`: the running jobs. `now`: a clock in seconds that does not go back.
+        """
+        for job in [job for job, (_, counting) in self.under_way.items() if counting.done()]:
+            self._end(job, ids[job])
+        if now - self.looked >= LOOK_S:
+            self.looked = now
+            for job in ids.keys() - self.under_way.keys():
+                self._begin(job, ids[job], now)
+
+    def _begin(self, job: Job, job_id: str, now: float) -> None:
         rest = FlinkRest(rest_of(self.settings))
-        for job, job_id in ids.items():
-            if job in self.under_way:
-                self._end(job, job_id)
-                continue
-            mark = (job_id, rest.restored(job_id), rest.failed_commits(job_id))
-            last, since = self.counted.get(job, (None, 0.0))
-            if mark != last or now - since >= EVERY_S:
-                self.counted[job] = mark, now
-                self.under_way[job] = job_id, self.pool.submit(settled_count, self.settings, job, job_id)
+        mark = (job_id, rest.restored(job_id), rest.failed_commits(job_id))
+        last, since = self.counted.get(job, (None, 0.0))
+        if mark != last or now - since >= EVERY_S:
+            self.counted[job] = mark, now
+            self.under_way[job] = job_id, self.pool.submit(settled_count, self.settings, job, job_id)
 
     def _end(self, job: Job, job_id: str) -> None:
-        counted_id, future = self.under_way[job]
-        if not future.done():
-            return
-        del self.under_way[job]
-        found = future.result()
+        counted_id, counting = self.under_way.pop(job)
+        found = counting.result()
         if found is None or counted_id != job_id:
             del self.counted[job]
         else:
