@@ -16,6 +16,7 @@ from flink_jobs.text.tokens import Encoder
 from headrace.contract.digests import shard_of
 from headrace.contract.documents import CleanDocument, RejectedHeaders, headers_to_keep
 from headrace.contract.errors import Coordinate, RecordError, Rejected
+from headrace.contract.record import check_schema
 from headrace.contract.settings import Clean
 from headrace.contract.topics import LARGEST_OUTPUT_BYTES
 
@@ -28,6 +29,7 @@ EncodedRow = tuple[int | None, bytes | None, dict[str, bytes] | None]
 
 RAW = re.compile(rb'\{"schema":\d+,"raw":\[(\d{1,18}),(\d{1,18})\]')
 """How a record of `text.clean` begins."""
+SCHEMA_OF = re.compile(rb'\{"schema":(\d{1,9}),')
 UNKNOWN = (-1, -1)
 """Raw coordinate of a record of `text.clean` that does not say it; its own stands in the detail."""
 
@@ -96,3 +98,9 @@ def raw_of(value: bytes | None) -> tuple[int, int]:
     """The raw coordinate in a record of `text.clean` that must not be decoded: decoding may be what kills."""
     found = RAW.match(value or b"")
     return (int(found[1]), int(found[2])) if found else UNKNOWN
+
+
+def stop_at_newer(value: bytes | None, at: Coordinate) -> None:
+    """Raise SchemaError for a record that a newer clean job wrote: it stops the job, where a reject would lose it."""
+    if found := SCHEMA_OF.match(value or b""):
+        check_schema(int(found[1]), at)

@@ -9,7 +9,7 @@ from pathlib import Path
 from pyflink.table import DataTypes, FunctionContext, TableFunction
 
 from flink_jobs.quarantine import Quarantine, Quarantined
-from flink_jobs.text.outcome import EncodedRow, TokenizeJudge, raw_of
+from flink_jobs.text.outcome import EncodedRow, TokenizeJudge, raw_of, stop_at_newer
 from flink_jobs.text.pack import Encoded, Window, pack
 from flink_jobs.text.tokens import Encoder
 from headrace.contract.blocks import Seal
@@ -48,6 +48,7 @@ class TokenizeFunction(TableFunction):  # type: ignore[misc]
 
     def eval(self, value: bytes | None, partition: int, offset: int, timestamp: datetime) -> Iterator[EncodedRow]:
         at = Coordinate(CLEAN, partition, offset)
+        stop_at_newer(value, at)
         row = self.quarantine.run((partition, offset), value, at, milliseconds(timestamp))
         yield self.judge.rejected(raw_of(value), *row.reason) if isinstance(row, Quarantined) else row
 

@@ -11,7 +11,7 @@ import orjson
 from headrace.contract.blocks import Block
 from headrace.contract.digests import block_digest
 from headrace.contract.errors import Coordinate, RecordError
-from headrace.contract.record import SCHEMA
+from headrace.contract.record import READS
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "I64": np.dtype("<i8"),
@@ -66,7 +66,7 @@ def _view(value: bytes, partition: int, offset: int) -> BlockView:
     base = 8 + int.from_bytes(value[:8], "little")
     head = orjson.loads(value[8:base])
     said = head["__metadata__"]
-    if said["schema"] != str(SCHEMA):
+    if int(said["schema"]) not in READS:
         raise ValueError(f"schema {said['schema']}")
     tokens = _tensor(value, base, head["tokens"])
     return BlockView(

@@ -12,7 +12,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from headrace.contract.errors import Coordinate, RecordError
-from headrace.contract.record import SCHEMA, Record
+from headrace.contract.record import SCHEMA, Record, check_schema
 
 SPAN_TENSORS = {
     "doc_raw": np.int64,
@@ -74,7 +74,7 @@ class Block:
         try:
             if value is None:
                 raise ValueError("has no value")
-            block = cls._read(value)
+            block = cls._read(value, at)
         except RecordError:
             raise
         except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
@@ -84,12 +84,11 @@ class Block:
         return block
 
     @classmethod
-    def _read(cls, value: bytes) -> Block:
-        tensors = safetensors.numpy.load(value)
+    def _read(cls, value: bytes, at: Coordinate) -> Block:
         size = int.from_bytes(value[:8], "little")
         said = orjson.loads(value[8 : 8 + size])["__metadata__"]
-        if said["schema"] != str(SCHEMA):
-            raise ValueError(f"schema {said['schema']}, this program reads {SCHEMA}")
+        check_schema(int(said["schema"]), at)
+        tensors = safetensors.numpy.load(value)
         return cls(
             tokens=tensors["tokens"],
             **{name: tensors[name] for name in SPAN_TENSORS},

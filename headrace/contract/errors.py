@@ -5,6 +5,7 @@
     ├── DependencyError      3  a part is not there: broker, Java, jar, port
     ├── ContractError        4  a data contract is broken; a restart cannot help
     │   └── RecordError         … and one record shows it: names topic, partition, offset
+    │       └── SchemaError         … it is of another version than this program reads
     └── Rejected             1  one document is not accepted; the job, or whoever publishes, catches it and goes on
 
 A message says what happened, to which record, and what to do next.
@@ -12,6 +13,7 @@ A message says what happened, to which record, and what to do next.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -58,6 +60,16 @@ class RecordError(ContractError, ValueError):
         super().__init__(f"{at}: {detail}")
         self.at = at
         self.detail = detail
+
+
+class SchemaError(RecordError):
+    """A record is of a version that this program does not read: one of the two must be renewed, nothing is wrong."""
+
+    def __init__(self, at: Coordinate, schema: int, reads: Sequence[int]) -> None:
+        here = " and ".join(map(str, reads))
+        newer = schema > max(reads)
+        what = "renew this program first, then whoever writes" if newer else "read it with the version that wrote it"
+        super().__init__(at, f"is of schema {schema}, this program reads {here}: {what}")
 
 
 class Rejected(HeadraceError):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
-from headrace.contract.errors import Coordinate, RecordError
-from headrace.contract.record import Record, first_problem
+from headrace.contract.errors import Coordinate
+from headrace.contract.record import Record, decode_with
 
 
 class Run(NamedTuple):
@@ -61,9 +61,4 @@ _PLAN: TypeAdapter[PlanRecord] = TypeAdapter(Annotated[PlanRecord, Field(discrim
 
 def decode_plan(value: bytes | None, at: Coordinate) -> PlanRecord:
     """Read one record of `train.plan`; raises RecordError naming `at`."""
-    if value is None:
-        raise RecordError(at, "has no value")
-    try:
-        return _PLAN.validate_json(value)
-    except ValidationError as error:
-        raise RecordError(at, first_problem(error)) from None
+    return decode_with(_PLAN.validate_json, value, at)

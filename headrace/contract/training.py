@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
-from headrace.contract.errors import Coordinate, RecordError
-from headrace.contract.record import Record, first_problem
+from headrace.contract.errors import Coordinate
+from headrace.contract.record import Record, decode_with
 
 MAIN_RUN = "main"
 MANIFEST = "manifest.json"
@@ -60,12 +60,7 @@ _REPORT: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator
 
 def decode_report(value: bytes | None, at: Coordinate) -> Report:
     """Read one record of `train.steps`; raises RecordError naming `at`."""
-    if value is None:
-        raise RecordError(at, "has no value")
-    try:
-        return _REPORT.validate_json(value)
-    except ValidationError as error:
-        raise RecordError(at, first_problem(error)) from None
+    return decode_with(_REPORT.validate_json, value, at)
 
 
 class CheckpointFile(Record):

@@ -128,8 +128,8 @@ class Counter:
 
     def _end(self, job: Job, job_id: str) -> None:
         counted_id, counting = self.under_way.pop(job)
+        last = self.counted.pop(job)  # if this count came to nothing, the next look begins another
         found = counting.result()
-        if found is None or counted_id != job_id:
-            del self.counted[job]
-        else:
+        if found is not None and counted_id == job_id:
             judge(self.settings, job, found)
+            self.counted[job] = last

@@ -136,7 +136,7 @@ def test_a_malformed_record_is_named(kind: type[Record], value: bytes | None) ->
 
 def test_another_schema_version_names_both() -> None:
     value = training.Command(run="main", id="1", command="stop", time=1).encode().replace(b'"schema":1', b'"schema":2')
-    with pytest.raises(RecordError, match=r"schema: Input should be 1"):
+    with pytest.raises(RecordError, match="is of schema 2, this program reads 1"):
         training.Command.decode(value, AT)
 
 

@@ -15,7 +15,7 @@ from flink_jobs.tokenize.udtf import PackFunction, TokenizeFunction
 from headrace.contract.blocks import Block, Seal
 from headrace.contract.digests import block_digest, run_digest, shard_of
 from headrace.contract.documents import CleanDocument, RejectedHeaders
-from headrace.contract.errors import ContractError, Coordinate
+from headrace.contract.errors import ContractError, Coordinate, SchemaError
 from headrace.contract.settings import ROOT, Clean
 from headrace.contract.topics import BLOCKS, LARGEST_OUTPUT_BYTES, WINDOWS
 
@@ -110,7 +110,7 @@ def test_a_clean_document_becomes_tokens_in_its_shard() -> None:
     [
         (None, "bad_record", (-1, -1)),
         (b"not JSON", "bad_record", (-1, -1)),
-        (DOCUMENT.encode().replace(b'"schema":1', b'"schema":2'), "bad_record", (-1, -1)),
+        (b'{"schema":1,"text":"no coordinate"}', "bad_record", (-1, -1)),
         (DOCUMENT.model_copy(update={"text": ""}).encode(), "no_tokens", (2, 9)),
         (DOCUMENT.model_copy(update={"raw": (-2, 9)}).encode(), "internal_error", (-2, 9)),
     ],
@@ -120,6 +120,11 @@ def test_what_cannot_be_tokenized_is_a_reject(value: bytes | None, reason: str, 
     assert isinstance(answer, RejectedHeaders)
     assert (answer.stage, answer.reason, answer.raw) == ("tokenize", reason, raw)
     assert reason != "bad_record" or answer.detail.startswith("text.clean[1]@5: ")
+
+
+def test_what_a_newer_version_wrote_stops_the_job_instead_of_being_rejected() -> None:
+    with pytest.raises(SchemaError, match=r"text\.clean\[1\]@5: is of schema 2, this program reads 1"):
+        tokenized(DOCUMENT.encode().replace(b'"schema":1', b'"schema":2'))
 
 
 def test_the_raw_coordinate_is_found_without_decoding() -> None:

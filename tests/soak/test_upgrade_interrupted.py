@@ -1,0 +1,77 @@
+"""`jobs upgrade` killed after each thing that it says, `jobs ensure` in between: nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from upgrading import CHANGES, Load, changed, ensured, headrace, plan_of, wait_for
+
+from headrace import jobs
+from headrace.audit.verify import verify_once
+from headrace.contract import topics
+from headrace.contract.settings import ROOT, Settings
+from headrace.jobs import JOBS
+from headrace.kafka import Cluster
+
+__all__ = ["changed", "ensured"]  # fixtures
+MOST_LINES = 20
+
+
+def upgrade_killed_after(lines: int, checkout: Path, settings: Settings) -> tuple[int | None, list[str]]:
+    """Run the command and SIGKILL it after so many lines; its exit code, None if it was killed, and what it said."""
+    own = {"HEADRACE_CONFIG": os.devnull, "PYTHONPATH": str(checkout), "PYTHONUNBUFFERED": "1", "COLUMNS": "400"}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "headrace.cli.main", "jobs", "upgrade"],
+        cwd=checkout,
+        env={**os.environ, **settings.environment(), **own},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout is not None
+    said = []
+    for line in running.stdout:
+        said.append(line.strip())
+        if len(said) == lines:
+            running.send_signal(signal.SIGKILL)
+            running.wait()
+            return None, said
+    return running.wait(), said
+
+
+@pytest.mark.timeout(2400)
+def test_an_upgrade_may_be_interrupted_anywhere(ensured: Settings, changed: Path) -> None:
+    settings, cluster = ensured, Cluster(ensured)
+    versions = [changed, ROOT]
+    interrupted: list[str] = []
+    with Load(settings) as coming:
+        jobs.ensure(settings)
+        wait_for(lambda: sum(cluster.end_offsets(topics.BLOCKS).values()) > 0, "blocks of the old jobs")
+        for lines in range(1, MOST_LINES):
+            version = versions[(lines - 1) % 2]
+            before = [plan_of(job.folder(settings)) for job in JOBS]
+            code, said = upgrade_killed_after(lines, version, settings)
+            if code == 0:
+                break
+            assert code is None, said
+            interrupted.append(said[-1])
+            between = headrace(version, settings, "jobs", "ensure")
+            assert between.returncode in (0, 4), between.stderr
+            assert between.returncode == 0 or "headrace jobs upgrade" in between.stderr
+            # What is half done stays so for whoever runs it again: with the jobs that are there now.
+            done = headrace(version, settings, "jobs", "upgrade")
+            assert done.returncode == 0, [*said, done.stdout, done.stderr]
+            assert [plan_of(job.folder(settings)) for job in JOBS] != before
+    assert len(interrupted) > len(CHANGES), interrupted
+    assert any("begins anew" in line for line in interrupted), interrupted
+
+    def left() -> list[int]:
+        found = verify_once(cluster, "main", 60, lambda _: lambda _: None)
+        assert found.holds, found.wrong()
+        return [stage.left for stage in found.stages[:2]]
+
+    wait_for(lambda: left() == [coming.sent] * 2, f"{coming.sent} documents accepted and in blocks")
