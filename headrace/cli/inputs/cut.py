@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -40,6 +41,8 @@ BY_SUFFIX: Mapping[str, Format] = {
     ".log": Format.lines,
 }
 PACKED = (".gz", ".gzip", ".zst", ".zstd")
+ROTATED = re.compile(r"[.-]\d[\d-]*$")
+"""What a rotated log has behind its name: app.log.1, app.log-20261125."""
 BY_LINE = frozenset({Format.lines, Format.jsonl, Format.csv, Format.tsv})
 """Formats that are read line by line: a file may grow, and reading goes on where it was left."""
 
@@ -164,9 +167,9 @@ def from_object(place: str, value: Any, cut: Cut) -> Item:
 def _by_name(name: str) -> Format:
     if name == STDIN:
         return Format.lines
-    path = Path(name)
-    suffix = Path(path.stem).suffix if path.suffix.lower() in PACKED else path.suffix
-    return BY_SUFFIX.get(suffix.lower(), Format.text)
+    path = Path(name.lower())
+    own = path.stem if path.suffix in PACKED else path.name
+    return BY_SUFFIX.get(Path(ROTATED.sub("", own)).suffix, Format.text)
 
 
 def _plain(value: Any) -> Any:

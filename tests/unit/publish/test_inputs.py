@@ -92,6 +92,25 @@ def test_files_are_found_in_order_and_named(tmp_path: Path) -> None:
     assert refusals(items) == [(str(tmp_path / "b/x.md"), "invalid_utf8")]
 
 
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("app.log", Format.lines),
+        ("app.LOG.1", Format.lines),
+        ("app.log-20261125.gz", Format.lines),
+        ("news.2026-11-25.jsonl.zst", Format.jsonl),
+        ("part-0001.parquet", Format.parquet),
+        ("a.tsv", Format.tsv),
+        ("chapter.1", Format.text),
+        ("README", Format.text),
+        ("-", Format.lines),
+    ],
+)
+def test_the_name_says_the_format(name: str, form: Format) -> None:
+    assert Cut(LIMIT).of(name).form is form
+    assert Cut(LIMIT, Format.csv).of(name).form is Format.csv
+
+
 def test_a_text_file_has_its_path_as_identifier(tmp_path: Path) -> None:
     file = tmp_path / "größe.txt"
     file.write_text("text")
