@@ -167,7 +167,8 @@ class Transfer:
                 f"stood still for more than {TIMEOUT_S:.0f} s. What it committed is there and remembered; start it "
                 "again only if no other one runs"
             )
-        return self._broken(str(problem.str()))
+        self._producer.poll(0)  # what a document failed for says more than how many did
+        return self._broken(self._failure or str(problem.str()))
 
     def _broken(self, reason: str) -> DependencyError:
         return DependencyError(

@@ -59,6 +59,11 @@ class Followed:
         for identity in self._open.keys() - there:
             yield from self._gone(identity)
 
+    @property
+    def files(self) -> int:
+        """Files seen so far."""
+        return len(self._seen)
+
     def close(self) -> None:
         """Close what is open."""
         for file in self._open.values():

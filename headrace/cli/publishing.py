@@ -201,6 +201,7 @@ def _follow_files(settings: Settings, request: Request, sending: Sending) -> Non
         with closing(followed):
             while not sending.ended:
                 _take_news(followed, transfer, memory, sending)
+                sending.tally.files = followed.files
                 transfer.commit()
                 sending.stop.asked.wait(LOOK_S)
 

@@ -33,7 +33,8 @@ def known_as(path: str) -> str:
 
 def is_stream(name: str) -> bool:
     """Whether it can be read only once: standard input, a pipe, a device."""
-    return name == STDIN or (Path(name).exists() and not Path(name).is_file())
+    path = Path(name)
+    return name == STDIN or (path.exists() and not path.is_file() and not path.is_dir())
 
 
 def _behind(name: str, may_be_none: bool) -> Iterator[str]:
