@@ -1,4 +1,4 @@
-"""Draw samples: `python tests/soak/plot.py SAMPLES.csv PICTURE.svg`: memory, rate of each topic, and lag over time."""
+"""Draw samples: `python tests/soak/plot.py SAMPLES.csv PICTURE.png`: memory, rate of each topic, and lag over time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def draw(samples: Sequence[Sample], path: Path) -> None:
         panel.grid(alpha=0.3)
         panel.set_ylim(bottom=0)
         panel.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.savefig(path, dpi=80)
+    figure.savefig(path, dpi=72)
 
 
 def lines(panel: Axes, samples: Sequence[Sample], prefixes: tuple[str, ...]) -> None:
@@ -40,7 +40,7 @@ def lines(panel: Axes, samples: Sequence[Sample], prefixes: tuple[str, ...]) -> 
 
 def rates(panel: Axes, samples: Sequence[Sample]) -> None:
     """The growth of each topic of documents and blocks, over about 20 s each."""
-    step = max(1, sum(sample["seconds"] < 20 for sample in samples))
+    step = sum(sample["seconds"] < samples[0]["seconds"] + 20 for sample in samples)
     for name in ("end.text.raw", "end.text.clean", "end.tokens.blocks"):
         pairs = list(zip(samples, samples[step:], strict=False))
         seconds = [(before["seconds"] + after["seconds"]) / 2 for before, after in pairs]

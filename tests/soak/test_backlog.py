@@ -39,6 +39,7 @@ def test_a_backlog_is_worked_off_in_bounded_memory(jars_there: None, tmp_path: P
         stack.wait_running()
         publish(stack.settings)
     with Stack(settings, NO_TRAINER) as stack:
+        stack.wait_running(300)
         sampler = Sampler(stack.settings)
         follow_until_worked_off(stack, sampler)
         keep(sampler, Path(os.environ.get("SOAK_OUT", tmp_path)))
@@ -64,7 +65,6 @@ def publish(settings: Settings) -> None:
 
 def follow_until_worked_off(stack: Stack, sampler: Sampler) -> None:
     """Sample until both jobs have committed all of it; fails with the part that fails."""
-    stack.wait_running(300)
     begun, last = time.monotonic(), sampler.take()
     while last["lag.clean"] or last["lag.tokenize"]:
         sampler.follow(5)
@@ -76,7 +76,7 @@ def follow_until_worked_off(stack: Stack, sampler: Sampler) -> None:
 def keep(sampler: Sampler, folder: Path) -> None:
     """Samples, picture and table."""
     write(folder / "backlog.csv", sampler.samples)
-    draw(sampler.samples, folder / "backlog.svg")
+    draw(sampler.samples, folder / "backlog.png")
     print(f"\n{table(sampler.samples)}")
 
 

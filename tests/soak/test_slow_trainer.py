@@ -79,5 +79,5 @@ def lags(sampler: Sampler) -> list[str]:
 def keep(sampler: Sampler, folder: Path) -> None:
     """Samples, picture and table."""
     write(folder / "slow-trainer.csv", sampler.samples)
-    draw(sampler.samples, folder / "slow-trainer.svg")
+    draw(sampler.samples, folder / "slow-trainer.png")
     print(f"\n{table(sampler.samples)}")
