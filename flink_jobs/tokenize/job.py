@@ -10,6 +10,7 @@ from pyflink.table.udf import udtf
 from flink_jobs.environment import FETCH_BYTES, quarantine_dir, statements
 from flink_jobs.quarantine import Quarantine
 from flink_jobs.text.outcome import EncodedRow, TokenizeJudge
+from flink_jobs.text.pace import window_bytes
 from flink_jobs.text.tokens import Encoder
 from flink_jobs.tokenize.udtf import ENCODED, PACKED, PackFunction, TokenizeFunction
 from headrace.contract import topics
@@ -22,7 +23,8 @@ def build(env: StreamTableEnvironment, settings: Settings, judge: type[TokenizeJ
     path, options = settings.tokenizer_file, settings.tokenize
     encoder = Encoder.load(path)
     quarantine = Quarantine[EncodedRow](quarantine_dir(settings, "tokenize"), settings.flink.document_timeout_s)
-    tokenize = TokenizeFunction(judge, path, encoder.digest, options.shards, quarantine)
+    rate = window_bytes(settings.flink.taskmanager_memory_mb) / options.window_s / settings.flink.parallelism
+    tokenize = TokenizeFunction(judge, path, encoder.digest, options.shards, quarantine, rate)
     pack = PackFunction(encoder.digest, encoder.begin, options.block_tokens)
     env.create_temporary_function("tokenize", udtf(tokenize, result_types=ENCODED))
     env.create_temporary_function("pack", udtf(pack, result_types=PACKED))

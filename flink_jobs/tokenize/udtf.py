@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from pyflink.table import DataTypes, FunctionContext, TableFunction
 
 from flink_jobs.quarantine import Quarantine, Quarantined
 from flink_jobs.text.outcome import EncodedRow, TokenizeJudge, raw_of, stop_at_newer
+from flink_jobs.text.pace import Pace
 from flink_jobs.text.pack import Encoded, Window, pack
 from flink_jobs.text.tokens import Encoder
 from headrace.contract.blocks import Seal
@@ -26,7 +28,10 @@ PackedRow = tuple[str, bytes | None, bytes, int]
 
 
 class TokenizeFunction(TableFunction):  # type: ignore[misc]
-    """`eval(value, partition, offset, timestamp)` of a record of `text.clean`."""
+    """`eval(value, partition, offset, timestamp)` of a record of `text.clean`.
+
+    Lets through `rate` bytes of encoded documents a second: what comes faster waits, and Kafka holds it.
+    """
 
     def __init__(
         self,
@@ -35,22 +40,28 @@ class TokenizeFunction(TableFunction):  # type: ignore[misc]
         digest: str,
         shards: int,
         quarantine: Quarantine[EncodedRow],
+        rate: float,
     ) -> None:
         self.make_judge = judge
         self.tokenizer = tokenizer
         self.digest = digest
         self.shards = shards
         self.quarantine = quarantine
+        self.rate = rate
 
     def open(self, function_context: FunctionContext) -> None:
         self.judge = self.make_judge(load(self.tokenizer, self.digest), self.shards)
         self.quarantine.open(self.judge)
+        self.pace = Pace(self.rate, time.monotonic, time.sleep)
 
     def eval(self, value: bytes | None, partition: int, offset: int, timestamp: datetime) -> Iterator[EncodedRow]:
         at = Coordinate(CLEAN, partition, offset)
         stop_at_newer(value, at)
         row = self.quarantine.run((partition, offset), value, at, milliseconds(timestamp))
-        yield self.judge.rejected(raw_of(value), *row.reason) if isinstance(row, Quarantined) else row
+        if isinstance(row, Quarantined):
+            row = self.judge.rejected(raw_of(value), *row.reason)
+        self.pace.take(len(row[1] or b""))
+        yield row
 
     def close(self) -> None:
         self.quarantine.close()

@@ -80,7 +80,7 @@ def test_a_defect_costs_one_document(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tokenize_function(digest: str) -> TokenizeFunction:
-    return TokenizeFunction(TokenizeJudge, TINY, digest, 4, Quarantine(Path("quarantine"), 30))
+    return TokenizeFunction(TokenizeJudge, TINY, digest, 4, Quarantine(Path("quarantine"), 30), rate=1e6)
 
 
 def tokenized(value: bytes | None) -> tuple[Encoded, int] | RejectedHeaders:

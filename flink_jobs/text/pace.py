@@ -1,0 +1,48 @@
+"""How fast tokens may come, so that a backlog cannot fill a window beyond what the heap stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+MB = 1_000_000
+WINDOW_SHARE = 24
+"""A window may take so small a part of the heap: while it is packed its tokens are there a dozen times over, most of
+all as blocks, whose headers outweigh them. Measured in docs/results/2026-11-25-backlog.md."""
+
+
+def window_bytes(taskmanager_memory_mb: int) -> int:
+    """Bytes of encoded documents that one window of the whole job may hold, on a TaskManager of that size.
+
+    Its heap is what deploy/flink/config.yaml leaves: after overhead (a tenth) and metaspace (256 MB), without managed
+    memory (a quarter), network (a tenth) and 128 MB off the heap.
+    """
+    flink_mb = 0.9 * taskmanager_memory_mb - 256
+    heap_mb = 0.65 * flink_mb - 128
+    return int(heap_mb * MB / WINDOW_SHARE)
+
+
+class Pace:
+    """Lets through at most `rate` bytes a second, and a second's worth at once after a pause.
+
+    What one call takes beyond that, the next one waits for, so that the largest document passes as well. `now` is a
+    clock in seconds that does not go back, `sleep` blocks for seconds.
+    """
+
+    def __init__(self, rate: float, now: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self.rate = rate
+        self.now = now
+        self.sleep = sleep
+        self.left, self.at = rate, now()
+
+    def take(self, size: int) -> None:
+        """Block until `size` bytes more may pass."""
+        self._refill()
+        if self.left < 0:
+            self.sleep(-self.left / self.rate)
+            self._refill()
+        self.left -= size
+
+    def _refill(self) -> None:
+        now = self.now()
+        self.left = min(self.rate, self.left + (now - self.at) * self.rate)
+        self.at = now
