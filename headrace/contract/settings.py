@@ -68,7 +68,9 @@ class Tokenize(Group):
     """The tokenize job."""
 
     block_tokens: int = Field(128, ge=8, le=8192, description="most tokens in a block, the training sequence")
-    window_s: int = Field(2, ge=1, le=60, description="length of the tumbling window that is packed as one")
+    window_s: int = Field(
+        2, ge=1, le=60, description="length of the window that is packed as one; a long one limits tokens a second"
+    )
     shards: int = Field(4, ge=1, description="groups that documents are dealt into; at least twice flink.parallelism")
 
 
