@@ -2,7 +2,7 @@
 
 A sample maps a dotted name to a number: `seconds` since the first; `memory.PROCESS` resident MB of a part, its Java,
 Python and forked processes together, but the workers of the TaskManager apart; `heap.taskmanager` MB in use at this
-moment, garbage included; `lag.READER` what it has still to read, in records (planner: offsets, trainer: steps);
+moment, garbage included; `lag.READER` what it has still to read, in records (trainer: steps);
 `end.TOPIC` offsets written.
 """
 
@@ -87,11 +87,11 @@ def progress(cluster: Cluster) -> Sample:
     """Ends of the topics, and what each reader has still to read."""
     ends = {name: cluster.end_offsets(name) for name in (RAW, CLEAN, BLOCKS)}
     planned, trained = status.last_planned(cluster), status.last_trained(cluster, cluster.settings.trainer.run)
-    positions = planned.next if planned else {}
+    behind = {job.name: status.lag(cluster, cluster.committed(job.name, job.input), job.input) for job in JOBS}
+    behind["planner"] = status.lag(cluster, planned.next if planned else {}, BLOCKS)
     return {
         **{f"end.{name}": float(sum(end.values())) for name, end in ends.items()},
-        **{f"lag.{job.name}": float(status.lag(cluster, job.name, job.input)) for job in JOBS},
-        "lag.planner": float(sum(end - positions.get(partition, 0) for partition, end in ends[BLOCKS].items())),
+        **{f"lag.{name}": float(lag) for name, lag in behind.items()},
         "lag.trainer": float((planned.step if planned else -1) - (trained.step if trained else -1)),
     }
 
