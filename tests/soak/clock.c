@@ -1,7 +1,10 @@
-/* A wall clock that a test can set: LD_PRELOAD this, and write a number of seconds (8 bytes) to the file CLOCK_FILE. */
+/* A wall clock that a test can set: LD_PRELOAD this, and write a number of seconds (8 bytes) to the file CLOCK_FILE.
+ * Whoever waits until a time of that clock waits until then; a time before 2001 is one of the monotonic clock. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -41,4 +44,25 @@ time_t time(time_t *at) {
   clock_gettime(CLOCK_REALTIME, &now);
   if (at) *at = now.tv_sec;
   return now.tv_sec;
+}
+
+static struct timespec true_time(const struct timespec *until) {
+  struct timespec at = *until;
+  if (at.tv_sec > 1000000000) at.tv_sec -= offset();
+  return at;
+}
+
+int pthread_cond_timedwait(pthread_cond_t *restrict condition, pthread_mutex_t *restrict mutex,
+                           const struct timespec *restrict until) {
+  static int (*real)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
+  if (!real) real = dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
+  struct timespec at = true_time(until);
+  return real(condition, mutex, &at);
+}
+
+int sem_timedwait(sem_t *restrict semaphore, const struct timespec *restrict until) {
+  static int (*real)(sem_t *, const struct timespec *);
+  if (!real) real = dlsym(RTLD_NEXT, "sem_timedwait");
+  struct timespec at = true_time(until);
+  return real(semaphore, &at);
 }

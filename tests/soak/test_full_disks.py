@@ -91,12 +91,13 @@ def test_a_full_disk_is_named_waited_for_and_gone_on_after(running: Stack, name:
     path = disk.directories(settings)[name]
     before = {part.name: part.restarts for part in running.state().parts}
     with full(path):
-        try_to_publish(running)
         said = status(running)
         assert said["exit_code"] == 1
         assert any(problem.startswith("disk full") and f"{name} {path}" in problem for problem in said["problems"])
+        try_to_publish(running)
         suffer(running, name)
     running.wait_until(lambda: well(running), 600, f"all runs again after {name} was full")
+    print(f"{name}: {said['problems']}")
     after = {part.name: part.restarts for part in running.state().parts}
     print(f"{name}: restarts", {part: after[part] - before[part] for part in after if after[part] > before[part]})
     publish(settings, 40)
