@@ -153,6 +153,8 @@ class Cluster:
         ]
         if more:
             self._all(self.admin.create_partitions(more))
+        if new or more:
+            self._wait_shown({topic.name: topic.partitions for topic in topics})
         self._all(self.admin.incremental_alter_configs([self._config(topic) for topic in topics]))
 
     def check(self, topics: Sequence[Topic] = TOPICS) -> list[str]:
@@ -188,10 +190,18 @@ class Cluster:
     def grow(self, name: str, partitions: int) -> None:
         """Add partitions to a topic until it has so many. Blocks until the broker tells everybody."""
         self._all(self.admin.create_partitions([NewPartitions(self.settings.topic(name), partitions)]))
+        self._wait_shown({name: partitions})
+
+    def _wait_shown(self, partitions: Mapping[str, int]) -> None:
+        """Block until the broker tells everybody of so many partitions, or more: what it has taken it shows later."""
         deadline = time.monotonic() + self.timeout_s
-        while self.partitions([name])[name] < partitions:
+        while True:
+            there = self.partitions(list(partitions))
+            late = [name for name, count in partitions.items() if there.get(name, 0) < count]
+            if not late:
+                return
             if time.monotonic() > deadline:
-                raise DependencyError(f"{name}: the broker has taken {partitions} partitions and does not show them")
+                raise DependencyError(f"{late[0]}: the broker has taken its partitions, and does not show them")
             time.sleep(0.1)
 
     def partitions(self, names: Sequence[str]) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.contract.errors import ContractError, SettingsError
+from headrace.contract.errors import ContractError, SettingsError, another_tokenizer
 from headrace.contract.training import Manifest
 
 
@@ -26,14 +26,17 @@ class Identity:
 
         Raises ContractError for other data, SettingsError for a setting that is fixed for a run; both name both sides.
         """
-        for name in ("cluster", "tokenizer"):
-            if (then := getattr(manifest, name)) != (now := getattr(self, name)):
-                raise ContractError(f"{where} was trained with {name} {then}, now it is {now}: its offsets or ids mean"
-                                    " other data; set it back, or begin another trainer.run")  # fmt: skip
-        for topic, then in manifest.topics.items():
-            if (now := self.topics.get(topic, "none")) != then:
+        if manifest.cluster != self.cluster:
+            raise ContractError(
+                f"{where} was trained with cluster {manifest.cluster}, now it is {self.cluster}: its offsets mean other"
+                " data; set it back, or begin another trainer.run"
+            )
+        if manifest.tokenizer != self.tokenizer:
+            raise another_tokenizer(f"{where} was", manifest.tokenizer, self.tokenizer)
+        for topic, pinned in manifest.topics.items():
+            if (here := self.topics.get(topic, "none")) != pinned:
                 raise ContractError(
-                    f"{where} pins topic {topic} with id {then}, here it has {now}: it was deleted and made again,"
+                    f"{where} pins topic {topic} with id {pinned}, here it has {here}: it was deleted and made again,"
                     " or this is a mirror; begin another trainer.run"
                 )
         for key, then in manifest.settings.items():

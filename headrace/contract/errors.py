@@ -4,8 +4,9 @@
     ├── SettingsError        2  wrong settings or arguments
     ├── DependencyError      3  a part is not there: broker, Java, jar, port
     ├── ContractError        4  a data contract is broken; a restart cannot help
-    │   └── RecordError         … and one record shows it: names topic, partition, offset
-    │       └── SchemaError         … it is of another version than this program reads
+    │   ├── RecordError         … and one record shows it: names topic, partition, offset
+    │   │   └── SchemaError         … it is of another version than this program reads
+    │   └── TokenizerError      … made with another tokenizer
     └── Rejected             1  one document is not accepted; the job, or whoever publishes, catches it and goes on
 
 A message says what happened, to which record, and what to do next.
@@ -70,6 +71,20 @@ class SchemaError(RecordError):
         newer = schema > max(reads)
         what = "renew this program first, then whoever writes" if newer else "read it with the version that wrote it"
         super().__init__(at, f"is of schema {schema}, this program reads {here}: {what}")
+
+
+class TokenizerError(ContractError):
+    """Blocks, plan and model of a deployment speak in the ids of one tokenizer, and this is another one."""
+
+
+def another_tokenizer(what: str, before: str, now: str) -> TokenizerError:
+    """The error that says which two they are, and the way to change it. `what`: with its verb, "the blocks were"."""
+    return TokenizerError(
+        f"{what} made with tokenizer {before}, tokenizer.path names {now}: a deployment keeps its tokenizer. Set it"
+        " back; or begin a new deployment beside this one, with its own kafka.topic_prefix and local.data_dir, fill"
+        " it from this one's text.raw (`headrace publish --from-topic`), and let publishers go over when it has"
+        " caught up: docs/operating.md"
+    )
 
 
 class Rejected(HeadraceError):

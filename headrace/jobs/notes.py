@@ -6,16 +6,11 @@ from typing import ClassVar, Final
 
 from headrace.audit.pins import read_origin
 from headrace.contract.digests import file_sha256
-from headrace.contract.errors import ContractError, SettingsError
+from headrace.contract.errors import ContractError, SettingsError, another_tokenizer
 from headrace.contract.settings import Settings
 from headrace.jobs.job import PINNED, TOKENIZE, Job, Note, Pinned
 from headrace.kafka import Cluster
 
-NEW_DEPLOYMENT: Final = (
-    "a deployment keeps its tokenizer, since its blocks, plan and model speak in its ids. Begin a new deployment beside"
-    " this one, with its own kafka.topic_prefix and local.data_dir, and fill it from this one's text.raw with"
-    " `headrace publish --from-topic`: docs/operating.md, Another tokenizer"
-)
 COUNTED: Final = "counted.json"
 
 
@@ -79,7 +74,7 @@ def pins(cluster: Cluster, job: Job, settings: Settings, plan: str) -> Pinned:
     origin = read_origin(cluster)
     tokenizer = tokenizer_of(settings)
     if origin is not None and origin.tokenizer != tokenizer:
-        raise _another_tokenizer(settings, "the plan's blocks were", origin.tokenizer, tokenizer)
+        raise another_tokenizer("the plan's blocks were", origin.tokenizer, tokenizer)
     return Pinned(cluster=cluster.id(), topics=topics, plan=plan, tokenizer=tokenizer, shards=settings.tokenize.shards)
 
 
@@ -99,11 +94,7 @@ def _check_tokenizer(cluster: Cluster, pinned: Pinned, settings: Settings) -> No
     origin = None if pinned.tokenizer else read_origin(cluster)
     before = pinned.tokenizer or (origin.tokenizer if origin else "")
     if before and before != (now := tokenizer_of(settings)):
-        raise _another_tokenizer(settings, "the state of job tokenize was", before, now)
-
-
-def _another_tokenizer(settings: Settings, what: str, before: str, now: str) -> ContractError:
-    return ContractError(f"{what} made with tokenizer {before}, {settings.tokenizer_file} is {now}: {NEW_DEPLOYMENT}")
+        raise another_tokenizer("the state of job tokenize was", before, now)
 
 
 def tokenizer_of(settings: Settings) -> str:

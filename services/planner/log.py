@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from confluent_kafka import KafkaError, KafkaException
 
 from headrace.contract.digests import file_sha256
-from headrace.contract.errors import ContractError, Coordinate, DependencyError, HeadraceError, SettingsError
+from headrace.contract.errors import (
+    ContractError,
+    Coordinate,
+    DependencyError,
+    HeadraceError,
+    SettingsError,
+    another_tokenizer,
+)
 from headrace.contract.plan import Origin, PlanRecord, Step, decode_plan
 from headrace.contract.settings import Settings
 from headrace.contract.topics import PLAN, PLANNER_TRANSACTIONAL_ID
@@ -117,10 +124,7 @@ def check_origin(cluster: Cluster, origin: Origin) -> None:
     """Raise ContractError, naming both sides, unless the plan speaks of this cluster, its topics and our tokenizer."""
     cluster.check_pinned(origin.cluster, origin.topics, "the plan")
     if (ours := tokenizer_of(cluster.settings)) != origin.tokenizer:
-        raise ContractError(
-            f"the plan's blocks were made with tokenizer {origin.tokenizer}, {cluster.settings.tokenizer_file} is"
-            f" {ours}: set tokenizer.path to the one that the plan began with"
-        )
+        raise another_tokenizer("the plan's blocks were", origin.tokenizer, ours)
 
 
 def tokenizer_of(settings: Settings) -> str:

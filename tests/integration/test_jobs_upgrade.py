@@ -12,8 +12,8 @@ from headrace import jobs
 from headrace.audit.verify import verify_once
 from headrace.contract import topics
 from headrace.contract.errors import ContractError
-from headrace.contract.settings import Settings, load
-from headrace.jobs import CLEAN, JOBS, PINNED, TOKENIZE
+from headrace.contract.settings import Settings
+from headrace.jobs import CLEAN, JOBS
 from headrace.jobs.notes import Begun, Replaced
 from headrace.kafka import Cluster
 
@@ -60,19 +60,3 @@ def test_an_upgrade_under_load_loses_nothing_and_doubles_nothing(ensured: Settin
     CLEAN.folder(settings).with_name(begun.before).rename(CLEAN.folder(settings))
     with pytest.raises(ContractError, match="of before an upgrade"):
         jobs.start(settings, CLEAN)
-
-
-@pytest.mark.timeout(300)
-def test_a_job_that_is_not_empty_is_not_set_aside(ensured: Settings, changed: Path) -> None:
-    settings = load(environment=ensured.environment(), assignments=["tokenize.window_s=60"]).settings
-    cluster = Cluster(settings)
-    jobs.ensure(settings)
-    with Load(settings) as coming:
-        wait_for(lambda: sum(cluster.committed("tokenize", topics.CLEAN).values()) > 0, "documents read by tokenize")
-        jobs.stop_all(settings)  # with what is in the open window
-    assert coming.sent > 0
-    refused = headrace(changed, settings, "jobs", "upgrade", "tokenize")
-    assert refused.returncode == 4, refused.stdout + refused.stderr
-    assert "does not run and is not empty: text.clean[" in refused.stderr
-    assert (TOKENIZE.folder(settings) / PINNED).exists()
-    assert not list(settings.flink_state_dir.glob("tokenize.*"))

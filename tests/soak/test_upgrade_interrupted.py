@@ -14,8 +14,8 @@ from upgrading import CHANGES, Load, changed, ensured, headrace, plan_of, wait_f
 from headrace import jobs
 from headrace.audit.verify import verify_once
 from headrace.contract import topics
-from headrace.contract.settings import ROOT, Settings
-from headrace.jobs import JOBS
+from headrace.contract.settings import ROOT, Settings, load
+from headrace.jobs import JOBS, PINNED, TOKENIZE
 from headrace.kafka import Cluster
 
 __all__ = ["changed", "ensured"]  # fixtures
@@ -75,3 +75,19 @@ def test_an_upgrade_may_be_interrupted_anywhere(ensured: Settings, changed: Path
         return [stage.left for stage in found.stages[:2]]
 
     wait_for(lambda: left() == [coming.sent] * 2, f"{coming.sent} documents accepted and in blocks")
+
+
+@pytest.mark.timeout(300)
+def test_a_job_that_is_not_empty_is_not_set_aside(ensured: Settings, changed: Path) -> None:
+    settings = load(environment=ensured.environment(), assignments=["tokenize.window_s=60"]).settings
+    cluster = Cluster(settings)
+    jobs.ensure(settings)
+    with Load(settings) as coming:
+        wait_for(lambda: sum(cluster.committed("tokenize", topics.CLEAN).values()) > 0, "documents read by tokenize")
+        jobs.stop_all(settings)  # with what is in the open window
+    assert coming.sent > 0
+    refused = headrace(changed, settings, "jobs", "upgrade", "tokenize")
+    assert refused.returncode == 4, refused.stdout + refused.stderr
+    assert "does not run and is not empty: text.clean[" in refused.stderr
+    assert (TOKENIZE.folder(settings) / PINNED).exists()
+    assert not list(settings.flink_state_dir.glob("tokenize.*"))
