@@ -80,9 +80,10 @@ def headrace(checkout: Path, settings: Settings, *arguments: str) -> subprocess.
 
 
 class Load:
-    """Documents, a hundred a second, until the block ends."""
+    """Documents, a hundred a second, until the block ends, dealt to the first so many `partitions` in turn."""
 
     def __init__(self, settings: Settings) -> None:
+        self.partitions = 4
         self.topic = settings.topic(topics.RAW)
         self.producer = Producer(producer_config(settings.kafka.brokers))
         self.stopping = Event()
@@ -92,7 +93,7 @@ class Load:
     def run(self) -> None:
         while not self.stopping.wait(0.01):
             text = f"document number {self.sent} of those that come while the jobs are changed"
-            self.producer.produce(self.topic, text.encode(), partition=self.sent % 4)
+            self.producer.produce(self.topic, text.encode(), partition=self.sent % self.partitions)
             self.producer.poll(0)
             self.sent += 1
 
