@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from headrace.audit.blockview import view
+from headrace.audit.findings import Findings
+from headrace.audit.start import newest_cut
 from headrace.contract.documents import RejectedHeaders
 from headrace.contract.errors import Coordinate, RecordError
-from headrace.contract.topics import BLOCKS, REJECTED, WINDOWS
+from headrace.contract.topics import BLOCKS, RAW, REJECTED, WINDOWS
+from headrace.contract.topics import CLEAN as CLEAN_TOPIC
 from headrace.jobs.job import CLEAN, Job, Note
 from headrace.kafka import Cluster
 
@@ -51,17 +54,21 @@ class Count:
     counted: Counted
 
 
-def count(cluster: Cluster, job: Job, before: Counted, passed: Positions, timeout_s: float = SETTLE_S) -> Count:
+def count(
+    cluster: Cluster, job: Job, before: Counted, passed: Positions, timeout_s: float = SETTLE_S, quick: bool = False
+) -> Count:
     """Compare the input below `passed` with its outcomes, from where `before` ends.
 
     `passed` are positions that the job has committed. Blocks until the transactions that are open now are decided.
-    What looks missing is looked for in all that is left of the outputs before it is called so.
+    What looks missing is looked for in all that is left of the outputs before it is called so, unless `quick`.
     """
     ends = {name: cluster.settled_ends(name, timeout_s) for name in job.outputs}
-    missing = _missing(cluster, job, before, passed, ends)
-    if missing and before.outputs:
-        missing = _missing(cluster, job, Counted(input=before.input), passed, ends)
-    return Count(missing, Counted(input=dict(passed), outputs=before.ends, ends={n: dict(e) for n, e in ends.items()}))
+    missing = list(_missing(cluster, job, before, passed, ends))
+    if missing and not quick:
+        missing = list(_missing(cluster, job, Counted(input=before.input), passed, ends))
+        missing = _without_verified(cluster, missing)
+    counted = Counted(input=dict(passed), outputs=before.ends, ends={name: dict(end) for name, end in ends.items()})
+    return Count([at for _, at in missing], counted)
 
 
 def reached(cluster: Cluster, job: Job, before: Counted) -> dict[int, int]:
@@ -74,7 +81,7 @@ def reached(cluster: Cluster, job: Job, before: Counted) -> dict[int, int]:
     if job == CLEAN:
         found = np.unique(keys)
         return {int(part): int(found[found >> 48 == part][-1] & OFFSET) + 1 for part in np.unique(found >> 48)}
-    entered, places = _entered(cluster, job, before.input, cluster.end_offsets(job.input))
+    entered, places = _entered(cluster, before.input, cluster.end_offsets(job.input))
     done = np.flatnonzero(np.isin(entered, keys))
     return {places[index].partition: places[index].offset + 1 for index in done}
 
@@ -133,38 +140,49 @@ def raw_of(value: bytes | None, at: Coordinate) -> tuple[int, int]:
         raise RecordError(at, f"not a document: {error}") from None
 
 
+Missing = tuple[tuple[int, int], Coordinate]
+"""A document, by its place in `text.raw`, and the record of the input that has no outcome."""
+
+
 def _missing(
     cluster: Cluster, job: Job, before: Counted, passed: Positions, ends: Mapping[str, Positions]
-) -> list[Coordinate]:
+) -> Iterator[Missing]:
     there = cluster.first_offsets(job.input)
     first = {p: max(there[p], before.input.get(p, 0)) for p in passed}
     keys = outcomes(cluster, job, before.outputs, ends)
-    if job == CLEAN:
-        return list(_missing_raw(cluster, keys, first, passed))
-    return list(_missing_clean(cluster, job, keys, first, passed))
+    return _missing_raw(cluster, keys, first, passed) if job == CLEAN else _missing_clean(cluster, keys, first, passed)
 
 
-def _missing_raw(cluster: Cluster, keys: Keys, first: Positions, passed: Positions) -> Iterator[Coordinate]:
+def _missing_raw(cluster: Cluster, keys: Keys, first: Positions, passed: Positions) -> Iterator[Missing]:
     """Only the gaps are read: markers and aborted records take offsets too."""
     for partition, end in sorted(passed.items()):
         own = keys[keys >> 48 == partition] & OFFSET
         gaps = np.setdiff1d(np.arange(first[partition], end), own)
         for run in np.split(gaps, np.flatnonzero(np.diff(gaps) > 1) + 1) if len(gaps) else ():
-            for message in cluster.read(CLEAN.input, partition, int(run[0]), int(run[-1]) + 1):
-                yield _place(CLEAN.input, message)
+            for message in cluster.read(RAW, partition, int(run[0]), int(run[-1]) + 1):
+                at = _place(RAW, message)
+                yield (at.partition, at.offset), at
 
 
-def _missing_clean(cluster: Cluster, job: Job, keys: Keys, first: Positions, passed: Positions) -> Iterator[Coordinate]:
-    entered, places = _entered(cluster, job, first, passed)
-    yield from (places[index] for index in np.flatnonzero(~np.isin(entered, keys)))
+def _missing_clean(cluster: Cluster, keys: Keys, first: Positions, passed: Positions) -> Iterator[Missing]:
+    entered, places = _entered(cluster, first, passed)
+    for index in np.flatnonzero(~np.isin(entered, keys)):
+        yield (int(entered[index]) >> 48, int(entered[index]) & OFFSET), places[index]
 
 
-def _entered(cluster: Cluster, job: Job, first: Positions, end: Positions) -> tuple[Keys, list[Coordinate]]:
+def _without_verified(cluster: Cluster, missing: list[Missing]) -> list[Missing]:
+    """Without what `headrace retention` has verified: outcomes of that it may have deleted."""
+    cut = newest_cut(cluster, Findings(), SETTLE_S)
+    early = {(partition, offset) for partition, pairs in cut.early.items() for offset, _ in pairs}
+    return [(raw, at) for raw, at in missing if raw[1] >= cut.position(RAW, raw[0]) and raw not in early]
+
+
+def _entered(cluster: Cluster, first: Positions, end: Positions) -> tuple[Keys, list[Coordinate]]:
     """Every document of `text.clean` from `first` to `end` in order, and where it stands there."""
-    there = cluster.first_offsets(job.input)
+    there = cluster.first_offsets(CLEAN_TOPIC)
     found, places = array("q"), []
-    for message in cluster.read_all(job.input, {p: max(there[p], first.get(p, 0)) for p in end}, end):
-        at = _place(job.input, message)
+    for message in cluster.read_all(CLEAN_TOPIC, {p: max(there[p], first.get(p, 0)) for p in end}, end):
+        at = _place(CLEAN_TOPIC, message)
         try:
             partition, offset = raw_of(message.value(), at)
         except RecordError:

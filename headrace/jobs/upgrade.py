@@ -106,7 +106,7 @@ def drain(settings: Settings, rest: FlinkRest, running: RunningJob, timeout_s: f
     while True:
         passed = cluster.committed(TOKENIZE.name, TOKENIZE.input)
         behind = unread(cluster, TOKENIZE, passed)
-        missing = [] if behind else count(cluster, TOKENIZE, before, passed).missing
+        missing = [] if behind else count(cluster, TOKENIZE, before, passed, quick=True).missing
         if not behind and not missing:
             return
         now = f"tokenize: reading, is at {behind}" if behind else "tokenize: waiting for its windows to close"

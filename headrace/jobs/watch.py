@@ -40,15 +40,19 @@ def counted(settings: Settings, job: Job) -> Counted:
 def settled_count(settings: Settings, job: Job, job_id: str) -> Count | None:
     """Count a running job: all that it has read up to now, as soon as that must have its outcome.
 
-    Blocks for a window and two checkpoints. None if there were none in time: the job does not run well, count it later.
+    A job that went on from a state commits the positions in it with its first checkpoints, so these come first; then a
+    window and two checkpoints. Blocks for them. None if they do not come: the job does not run well, count it later.
     What is missing is missing still after another window and two checkpoints: it is lost.
     """
     cluster, rest = Cluster(settings), FlinkRest(rest_of(settings))
+    if not wait_checkpoints(settings, rest, job_id):
+        return None
     passed = cluster.committed(job.name, job.input)
     before = counted(settings, job)
     found = None
     for _ in range(2):
-        if not wait_settled(settings, rest, job, job_id):
+        time.sleep(settings.tokenize.window_s if job == TOKENIZE else 0)
+        if not wait_checkpoints(settings, rest, job_id):
             return None
         found = count(cluster, job, before, passed)
         if not found.missing:
@@ -56,14 +60,13 @@ def settled_count(settings: Settings, job: Job, job_id: str) -> Count | None:
     return found
 
 
-def wait_settled(settings: Settings, rest: FlinkRest, job: Job, job_id: str) -> bool:
-    """Block for one window and two checkpoints, a minute beyond that at most; whether they came."""
+def wait_checkpoints(settings: Settings, rest: FlinkRest, job_id: str) -> bool:
+    """Block for two checkpoints, two minutes and ten intervals at most; whether they came."""
     interval_s = settings.flink.checkpoint_interval_ms / 1000
-    time.sleep(settings.tokenize.window_s if job == TOKENIZE else 0)
     first = _checkpoint(rest, job_id)
-    deadline = time.monotonic() + 60 + 10 * interval_s
+    deadline = time.monotonic() + 120 + 10 * interval_s
     while _checkpoint(rest, job_id) < first + 2:
-        if time.monotonic() > deadline or rest.job(job_id) != "RUNNING":
+        if time.monotonic() > deadline or rest.job(job_id) not in ("CREATED", "RUNNING", "RESTARTING"):
             return False
         time.sleep(min(1.0, interval_s))
     return True

@@ -189,7 +189,9 @@ def test_an_outage_longer_than_transactions_live_is_refused_until_the_loss_is_ac
     assert re.search(r"old, transactions live \d+ s .*--accept-loss", refused.stderr)
     accepted = outage.headrace("jobs", "ensure", "--accept-loss")
     assert accepted.returncode == 0, accepted.stderr
-    lost = int(re.search(r"clean: went on without (\d+) records", accepted.stdout)[1])  # type: ignore[index]
+    found = re.search(r"clean: went on without (\d+) records", accepted.stdout)
+    assert found, accepted.stdout
+    lost = int(found[1])
     assert lost >= DOCUMENTS // 2
     code, by_stage, said = outage.verify()
     assert (code, by_stage["clean"]) == (4, lost)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from headrace.contract import topics
+from headrace.contract.audit import VerifiedCut
 from headrace.contract.blocks import Block
 from headrace.contract.documents import RejectedHeaders, Stage
 from headrace.contract.errors import Coordinate
@@ -28,6 +29,9 @@ class Record:
     at: tuple[int, int]
     content: bytes | None = None
     said: Mapping[str, bytes] = field(default_factory=dict)
+
+    def topic(self) -> str:
+        return "any"
 
     def partition(self) -> int:
         return self.at[0]
@@ -86,6 +90,9 @@ class Topics:
             number=0,
         )
         self.add(topics.BLOCKS, block.encode())
+
+    def partitions(self, names: Sequence[str]) -> dict[str, int]:
+        return {name: 1 for name in names if name in self.logs}
 
     def first_offsets(self, name: str) -> dict[int, int]:
         return {0: 0}
@@ -175,6 +182,14 @@ def test_a_document_is_tokenized_with_its_last_token(logs: Topics) -> None:
     assert named == ["text.clean[0]@1", "text.clean[0]@2"]
     logs.pack((7, 2, 4), (6, 0, 2))
     assert not count(cluster, TOKENIZE, NOTHING, {0: 4}).missing
+
+
+def test_what_was_verified_before_its_outcome_was_deleted_is_not_missing(logs: Topics) -> None:
+    logs.publish(6)
+    logs.accept(4)
+    cut = VerifiedCut(positions={topics.RAW: {0: 3}}, early={0: ((5, 1),)}).sealed()
+    logs.add(topics.CUTS, cut.encode())
+    assert missing(logs, 6) == ["text.raw[0]@3"]
 
 
 def test_how_far_the_outcomes_reach(logs: Topics) -> None:
