@@ -87,6 +87,8 @@ def train(run: Run, state: State, steps: Iterable[Work | None]) -> None:
         check_fed(work.step, facts)
         total, loss = torch.split(reduction.finish(), [width - 1, 1])
         watch.lap("reduce")
+        run.saver.hold()
+        watch.lap("checkpoint")
 
         rate = learning_rate(settings, run.settings.nominal_tokens, state.tokens, work.step.tokens)
         update = apply_update(state.optimizer, state.parameters, total, work.step.tokens, rate, settings.clip_norm)

@@ -1,7 +1,10 @@
-"""Writes the checkpoints of a run, one at a time, in a thread: the loop waits for a copy of the state alone.
+"""Writes the checkpoints of a run, one at a time, in a thread, out of a copy of the state.
 
-It reads state and nothing else, so when it happens cannot change a weight; and only rank 0 does it, without a word to
-the others (decision 9).
+The copy is made in the thread too, while the next step computes its gradients: the state changes only where a step
+updates it, and it is there that the loop waits for the copy, if it has to.
+
+It reads state and nothing else, so when it happens cannot change a weight; and only rank 0 does it, without a
+collective (decision 9).
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from safetensors import SafetensorError
@@ -47,7 +51,8 @@ class Failed:
 class Saver:
     """Saves states of one attempt, each the child of the `last`; one save is in flight at most.
 
-    `background`: `begin` returns when it has copied the state, else when the checkpoint is on the disk or has failed.
+    `background`: `begin` returns at once, and the state must not change until `hold` has returned; else it returns when
+    the checkpoint is on the disk or has failed.
     `flush` blocks until the broker holds all reports, or raises DependencyError: what a checkpoint covers was reported.
     `clock` gives epoch seconds.
     """
@@ -74,6 +79,9 @@ class Saver:
         self.trouble = ""
         """Why the last try failed; empty after one that did not."""
         self.room: State | None = None
+        """The memory of the copy; made by the first save in the background."""
+        self.copied = Event()
+        self.copied.set()
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="saver")
         self.writing: tuple[int, Future[Saved]] | None = None
 
@@ -85,6 +93,10 @@ class Saver:
         if self.last is None or self.last.manifest.step != state.step:
             self._submit(state, self.background)
         return True
+
+    def hold(self) -> None:
+        """Block until the state may change: a save that has begun has copied it."""
+        self.copied.wait()
 
     def finished(self) -> Saved | Failed | None:
         """What has become of the save in flight, once; None while there is none or it lasts."""
@@ -115,7 +127,7 @@ class Saver:
         assert self.writing is None, "settle first"
         if self.last is not None and self.last.manifest.step == state.step:
             return None
-        self._submit(state, copied=False)
+        self._submit(state, background=False)
         outcome = self.settle()
         if isinstance(outcome, Failed):
             raise DependencyError(
@@ -124,12 +136,13 @@ class Saver:
             )
         return outcome
 
-    def _submit(self, state: State, copied: bool) -> None:
-        if copied:
-            state = self.room = state.copy(self.room)
+    def _submit(self, state: State, background: bool) -> None:
         facts = self._facts(state)
-        self.writing = (state.step, self.thread.submit(self._write, state, facts))
-        if not copied:
+        if background:
+            self.copied.clear()
+            self.writing = (state.step, self.thread.submit(self._copy_and_write, state, facts))
+        else:
+            self.writing = (state.step, self.thread.submit(self._write, state, facts))
             wait([self.writing[1]])
 
     def _facts(self, state: State) -> dict[str, Any]:
@@ -143,6 +156,13 @@ class Saver:
             "parent": self.last.name if self.last else None,
             "time": int(self.clock() * 1000),
         }
+
+    def _copy_and_write(self, state: State, facts: dict[str, Any]) -> Saved:
+        try:
+            self.room = state.copy(self.room)
+        finally:
+            self.copied.set()
+        return self._write(self.room, facts)
 
     def _write(self, state: State, facts: dict[str, Any]) -> Saved:
         """The thread: all files, the reports, the manifest; then what no tier keeps goes."""

@@ -74,7 +74,8 @@ class State:
     def copy(self, into: State | None) -> State:
         """This state as it is now, on the CPU, in memory of its own: that of an earlier copy, or new.
 
-        A copy can be written and hashed, not trained. Out of a GPU it comes through pinned memory.
+        A copy can be written and hashed, not trained. Any thread may make one, while nobody changes this state.
+        Out of a GPU it comes through pinned memory.
         """
         twin = into or State(_twin(self.model), torch.optim.AdamW([torch.zeros(0)]))
         for mine, now in zip(_tensors(twin.model), _tensors(self.model), strict=True):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections import namedtuple
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -187,6 +188,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(settings: Settings) -> N
     saver, state, go = held_up(settings)
     weights = state.weights_sha256()
     assert saver.begin(state)
+    saver.hold()
     move(state)
     assert saver.finished() is None
     assert not saver.begin(state), "one save in flight"
@@ -215,11 +217,50 @@ def test_without_a_copy_later_steps_would_be_in_the_checkpoint(
     saver, state, go = held_up(settings)
     weights = state.weights_sha256()
     saver.begin(state)
+    saver.hold()
     move(state)
     go.set()
     saved = saver.settle()
     assert isinstance(saved, Saved)
     assert saved.checkpoint.manifest.weights != weights
+
+
+def test_an_update_waits_until_the_state_is_copied(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    go, copy = Event(), State.copy
+
+    def slow(state: State, into: State | None) -> State:
+        assert go.wait(60)
+        return copy(state, into)
+
+    monkeypatch.setattr(State, "copy", slow)
+    saver, state = new_run(settings, background=True)
+    move(state)
+    weights = state.weights_sha256()
+    saver.hold()
+    assert saver.begin(state)
+    with ThreadPoolExecutor(1) as loop:
+        held = loop.submit(saver.hold)
+        with pytest.raises(TimeoutError):
+            held.result(0.05)
+        go.set()
+        held.result(60)
+    move(state)
+    saved = saver.settle()
+    assert isinstance(saved, Saved)
+    assert saved.checkpoint.manifest.weights == weights
+
+
+def test_a_copy_that_fails_does_not_keep_the_loop(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(state: State, into: State | None) -> State:
+        raise MemoryError("no room for a copy")
+
+    monkeypatch.setattr(State, "copy", broken)
+    saver, state = new_run(settings, background=True)
+    move(state)
+    saver.begin(state)
+    saver.hold()
+    with pytest.raises(MemoryError):
+        saver.settle()
 
 
 def test_a_clock_makes_a_checkpoint_due() -> None:

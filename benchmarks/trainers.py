@@ -1,0 +1,93 @@
+"""The trainer's loop without Kafka, for benchmarks that take it apart: synthetic steps, somebody who listens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from headrace.contract.blocks import Block
+from headrace.contract.digests import block_digest, file_sha256, run_digest
+from headrace.contract.errors import Coordinate
+from headrace.contract.plan import Run, Step
+from headrace.contract.settings import Settings
+from headrace.contract.topics import BLOCKS
+from headrace.contract.training import StepReport
+from trainer.assemble import Work
+from trainer.model import vocabulary_size
+from trainer.proof import Fetched
+
+Planned = tuple[Step, list[Fetched]]
+
+
+@dataclass
+class Listener:
+    """What the loop reports to, in place of Kafka."""
+
+    reports: list[StepReport] = field(default_factory=list)
+
+    def step(self, report: StepReport) -> None:
+        self.reports.append(report)
+
+    def saved(self, outcome: Any) -> None: ...
+
+
+class Nobody:
+    """An operator who asks for nothing."""
+
+    save = stop = stop_idle = False
+
+    def look(self) -> None: ...
+
+    def saved(self) -> None: ...
+
+
+def make_block(dice: np.random.Generator, settings: Settings, tokenizer: str, vocabulary: int) -> Block:
+    """A full block of one or two documents, its tokens drawn as words are: few of them often."""
+    length = settings.tokenize.block_tokens
+    start = np.array([0, int(dice.integers(1, length))], np.int32)
+    return Block(
+        tokens=(dice.zipf(1.3, length) % vocabulary).astype(np.uint16 if vocabulary <= 2**16 else np.uint32),
+        doc_raw=np.array([[0, 1], [1, 2]]),
+        doc_start=start,
+        doc_from=np.zeros(2, np.int32),
+        doc_tokens=np.diff(start, append=length).astype(np.int32),
+        doc_before=np.zeros(2, np.int32),
+        doc_source=np.zeros(2, np.int32),
+        sources=("bench",),
+        tokenizer=tokenizer,
+        window=0,
+        shard=0,
+        number=0,
+    )
+
+
+def planned(settings: Settings, steps: int, blocks: int) -> list[Planned]:
+    """A plan of `steps` steps of `blocks` full blocks each, all on one partition."""
+    tokenizer, vocabulary = file_sha256(str(settings.tokenizer_file)), vocabulary_size(settings.tokenizer_file)
+    dice = np.random.default_rng(1)
+    made: list[Planned] = []
+    for number in range(steps):
+        values = [make_block(dice, settings, tokenizer, vocabulary).encode() for _ in range(blocks)]
+        first = number * blocks
+        fetched = [Fetched(Coordinate(BLOCKS, 0, first + at), 1, value) for at, value in enumerate(values)]
+        digest = run_digest(block_digest(value) for value in values).hex()
+        tokens = blocks * settings.tokenize.block_tokens
+        step = Step(
+            seq=number + 1,
+            step=number,
+            blocks=(Run(0, first, first + blocks - 1, blocks, digest),),
+            tokens=tokens,
+            tokens_before=number * tokens,
+            next={0: first + blocks},
+            time=0,
+        )
+        made.append((step, fetched))
+    return made
+
+
+def work(steps: Iterable[Planned]) -> Iterator[Work]:
+    """What the only rank gets of these steps."""
+    return (Work(step, block_digest(step.encode()), tuple(blocks)) for step, blocks in steps)
