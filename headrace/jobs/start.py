@@ -155,11 +155,12 @@ def stop_all(settings: Settings, timeout_s: float = 60.0) -> dict[str, Path | No
     listed = rest.jobs()
     running = {job: found for job in JOBS if (found := active(settings, job, listed))}
     with ThreadPoolExecutor(len(JOBS)) as pool:
-        paths = pool.map(lambda job: _stop(settings, rest, job, running[job], timeout_s), running)
+        paths = pool.map(lambda job: stop_or_cancel(settings, rest, job, running[job], timeout_s), running)
         return {job.name: path for job, path in zip(running, paths, strict=True)}
 
 
-def _stop(settings: Settings, rest: FlinkRest, job: Job, running: RunningJob, timeout_s: float) -> Path | None:
+def stop_or_cancel(settings: Settings, rest: FlinkRest, job: Job, running: RunningJob, timeout_s: float) -> Path | None:
+    """Stop one job with a savepoint, or without one (None) if it cannot take one now."""
     try:
         return stop(settings, rest, job, running, timeout_s)
     except DependencyError:

@@ -19,7 +19,7 @@ from headrace.flink import FlinkRest, rest_of
 from headrace.jobs.counting import NOTHING, Count, Counted, count
 from headrace.jobs.job import JOBS, TOKENIZE, Job, active
 from headrace.jobs.notes import COUNTED, Lost
-from headrace.jobs.start import stop
+from headrace.jobs.start import stop_or_cancel
 from headrace.kafka import Cluster
 
 EVERY_S = 600.0
@@ -88,7 +88,7 @@ def judge(settings: Settings, job: Job, found: Count, accept_loss: bool = False)
             lost.write(folder / Lost.FILE)
             rest = FlinkRest(rest_of(settings))
             if running := active(settings, job, rest.jobs()):
-                stop(settings, rest, job, running, STOP_S)
+                stop_or_cancel(settings, rest, job, running, STOP_S)
             found.counted.write(folder / COUNTED)
             raise ContractError(
                 f"job {job.name} was stopped: {lost}. `headrace verify` names them all; go on without them with"

@@ -161,8 +161,8 @@ def decided(settings: Settings) -> list[tuple[int, int]]:
 @pytest.mark.timeout(400)
 def test_the_first_start_each_restart_and_what_cannot_be_restored(ensured: Settings) -> None:
     settings, cluster, rest = ensured, Cluster(ensured), FlinkRest(ensured.flink.rest)
-    # An earlier attempt of the job's sink died in the middle of a transaction.
-    identity = f"{settings.topic('clean')}-0-0"
+    # An earlier attempt of the job's sink died in the middle of a transaction, when it had more subtasks than now.
+    identity = f"{settings.topic('clean')}-7-3"
     arguments = [settings.kafka.brokers, identity, settings.topic(topics.CLEAN)]
     subprocess.run([sys.executable, "-c", ABANDONED, *arguments], check=True)
     assert cluster.end_offsets(topics.CLEAN, committed=False) != cluster.end_offsets(topics.CLEAN)
