@@ -1,0 +1,147 @@
+"""When the jobs are counted, and what a loss does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headrace.contract.errors import ContractError, Coordinate
+from headrace.contract.settings import Settings, load
+from headrace.flink import RunningJob, SavedState
+from headrace.jobs import checks, watch
+from headrace.jobs.counting import Count, Counted
+from headrace.jobs.job import CLEAN, Job
+from headrace.jobs.notes import Lost, Stopped
+from headrace.jobs.watch import EVERY_S, LOOK_S, Counter
+
+UP_TO = Counted(input={0: 7})
+
+
+class Flink:
+    """The job `id` runs; the test says what Flink says of it. `stopped` are the jobs that were stopped."""
+
+    def __init__(self) -> None:
+        self.restored_from: int | None = None
+        self.failed = 0
+        self.stopped: list[str] = []
+
+    def __call__(self, rest: str) -> Flink:
+        return self
+
+    def jobs(self) -> list[RunningJob]:
+        return [RunningJob("id", "clean", "RUNNING", 0, True)]
+
+    def restored(self, job_id: str) -> int | None:
+        return self.restored_from
+
+    def failed_commits(self, job_id: str) -> int:
+        return self.failed
+
+    def stop(self, job_id: str, savepoints: Path, timeout_s: float) -> str:
+        self.stopped.append(job_id)
+        return str(savepoints / "savepoint-1")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    made = load(environment={"HEADRACE_CONFIG": "/dev/null"}, assignments=[f"local.data_dir={tmp_path}"]).settings
+    CLEAN.folder(made).mkdir(parents=True)
+    return made
+
+
+@pytest.fixture
+def flink(monkeypatch: pytest.MonkeyPatch) -> Flink:
+    made = Flink()
+    monkeypatch.setattr(watch, "FlinkRest", made)
+    return made
+
+
+class Counts:
+    """Stands for counting; notes when it was asked, gives what the test wants found."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.found: Count | None = Count([], UP_TO)
+
+    def __call__(self, settings: Settings, job: Job, job_id: str) -> Count | None:
+        self.asked += 1
+        return self.found
+
+
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
+    made = Counts()
+    monkeypatch.setattr(watch, "settled_count", made)
+    return made
+
+
+def look(counter: Counter, now: float, job_id: str = "id") -> None:
+    """A look, the end of what it began, and the look that sees this."""
+    counter.look({CLEAN: job_id}, now)
+    for _, counting in list(counter.under_way.values()):
+        counting.result(10)
+    counter.look({CLEAN: job_id}, now)
+
+
+def test_a_job_is_counted_at_first_then_every_so_often(settings: Settings, flink: Flink, counts: Counts) -> None:
+    counter = Counter(settings)
+    look(counter, 0)
+    assert counts.asked == 1
+    assert watch.counted(settings, CLEAN) == UP_TO
+    for now in (1, LOOK_S, EVERY_S - 1):
+        look(counter, now)
+    assert counts.asked == 1
+    look(counter, EVERY_S + LOOK_S)
+    assert counts.asked == 2
+
+
+def test_a_restore_and_a_failed_commit_are_counted_at_once(settings: Settings, flink: Flink, counts: Counts) -> None:
+    counter = Counter(settings)
+    look(counter, 0)
+    flink.restored_from = 4
+    look(counter, LOOK_S)
+    assert counts.asked == 2
+    flink.failed = 1
+    look(counter, 2 * LOOK_S)
+    assert counts.asked == 3
+    look(counter, 3 * LOOK_S, "another id")
+    assert counts.asked == 4
+
+
+def test_a_count_that_came_to_nothing_is_begun_again(settings: Settings, flink: Flink, counts: Counts) -> None:
+    counter = Counter(settings)
+    counts.found = None
+    look(counter, 0)
+    look(counter, LOOK_S)
+    assert counts.asked == 2
+
+
+def test_a_loss_stops_the_job_until_it_is_accepted(settings: Settings, flink: Flink, counts: Counts) -> None:
+    counts.found = Count([Coordinate("text.raw", 0, offset) for offset in range(30)], UP_TO)
+    with pytest.raises(ContractError, match=r"clean was stopped: 30 records .*: text\.raw\[0\]@0, .* and 10 more"):
+        look(Counter(settings), 0)
+    assert flink.stopped == ["id"]
+    assert (CLEAN.folder(settings) / Stopped.FILE).exists()
+    for _ in range(2):
+        with pytest.raises(ContractError, match="--accept-loss"):
+            checks.check_accepted(settings, CLEAN, accept_loss=False)
+    checks.check_accepted(settings, CLEAN, accept_loss=True)
+    checks.check_accepted(settings, CLEAN, accept_loss=False)
+    assert [Lost.read(path) for path in CLEAN.folder(settings).glob("accepted-*.json")]
+
+
+def test_an_accepted_loss_does_not_stop_the_job(settings: Settings, flink: Flink) -> None:
+    found = Count([Coordinate("text.raw", 0, 3)], UP_TO)
+    watch.judge(settings, CLEAN, found, accept_loss=True)
+    assert flink.stopped == []
+    assert watch.counted(settings, CLEAN) == UP_TO
+    checks.check_accepted(settings, CLEAN, accept_loss=False)
+
+
+def test_state_that_a_job_ended_with_may_be_as_old_as_it_likes(settings: Settings, tmp_path: Path) -> None:
+    saved = SavedState(tmp_path / "savepoint-1", 3, time=0.0)
+    assert not checks.stopped_with(settings, CLEAN, saved)
+    Stopped(state=str(saved.path)).write(CLEAN.folder(settings) / Stopped.FILE)
+    assert checks.stopped_with(settings, CLEAN, saved)
+    assert not checks.stopped_with(settings, CLEAN, SavedState(tmp_path / "chk-4", 4, time=0.0))
