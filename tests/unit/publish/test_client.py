@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from headrace.client import NotDelivered, Publisher
+from headrace.client import AsyncPublisher, NotDelivered, Publisher
 from headrace.contract.documents import RawDocument, decode_raw
-from headrace.contract.errors import DependencyError, Rejected
+from headrace.contract.errors import Coordinate, DependencyError, Rejected
 from headrace.contract.settings import Settings, load
 from headrace.kafka import consumer_config
 
@@ -92,5 +93,77 @@ def test_what_a_lost_broker_did_not_confirm_is_counted() -> None:
     with pytest.raises(NotDelivered) as caught:
         publisher.flush()
     assert (caught.value.missing, caught.value.delivered, caught.value.exit_code) == (2, 1, 3)
+    assert {document.value for document in caught.value.documents} == {b"does not", b"nor this"}
     with pytest.raises(NotDelivered):
         publisher.publish("and no more is taken")
+
+
+def test_async_returns_where_the_document_stands(settings: Settings) -> None:
+    async def publish() -> list[Coordinate]:
+        async with AsyncPublisher(settings) as publisher:
+            first = await publisher.publish("first", source="chat", id="1")
+            return [first, *await asyncio.gather(*(publisher.publish(f"text {number}") for number in range(200)))]
+
+    places = asyncio.run(publish())
+    held = {(message.partition(), message.offset()): decoded(message).text for message in published(settings, 201)}
+    texts = ["first", *(f"text {number}" for number in range(200))]
+    assert [held[place.partition, place.offset] for place in places] == texts
+
+
+def test_async_holds_so_many_and_lets_the_others_wait(settings: Settings) -> None:
+    most = 0
+
+    async def publish() -> int:
+        async with AsyncPublisher(settings, in_flight=5, more={"queue.buffering.max.messages": 3}) as publisher:
+
+            async def one(number: int) -> None:
+                nonlocal most
+                await publisher.publish(f"text {number}")
+                most = max(most, len(publisher._waiting))
+
+            await asyncio.gather(*(one(number) for number in range(100)))
+            return publisher.delivered
+
+    assert asyncio.run(publish()) == 100
+    assert 0 < most <= 5
+
+
+def test_async_raises_at_the_document_that_failed_and_the_others_go_on(settings: Settings) -> None:
+    async def publish() -> list[Coordinate | BaseException]:
+        async with AsyncPublisher(settings) as publisher:
+            texts = ("good", "x" * (settings.clean.max_document_bytes + 1), "\ud800", "good too")
+            return await asyncio.gather(*map(publisher.publish, texts), return_exceptions=True)
+
+    good, long, surrogate, good_too = asyncio.run(publish())
+    assert isinstance(good, Coordinate)
+    assert isinstance(good_too, Coordinate)
+    assert isinstance(long, Rejected)
+    assert (long.reason, isinstance(surrogate, Rejected)) == ("too_long", True)
+
+
+def test_async_names_the_document_that_a_lost_broker_did_not_confirm() -> None:
+    async def publish() -> None:
+        cluster = Producer({"bootstrap.servers": "", "test.mock.num.brokers": 1})
+        broker = next(iter(cluster.list_topics(topic="text.raw", timeout=10).brokers.values()))
+        settings = load(assignments=[f"kafka.brokers={broker.host}:{broker.port}"], environment={}).settings
+        async with AsyncPublisher(settings, delivery_s=3) as publisher:
+            await publisher.publish("arrives")
+            del cluster
+            await publisher.publish("does not", key="k")
+
+    with pytest.raises(NotDelivered) as caught:
+        asyncio.run(publish())
+    (document,) = caught.value.documents
+    assert (document.value, document.key) == (b"does not", b"k")
+
+
+def test_async_leaves_nothing_waiting_when_the_block_fails(settings: Settings) -> None:
+    async def publish() -> None:
+        async with AsyncPublisher(settings) as publisher:
+            waiting = asyncio.ensure_future(publisher.publish("purged or there"))
+            await asyncio.sleep(0)
+            raise KeyError("ours")
+        assert waiting.done()
+
+    with pytest.raises(KeyError, match="ours"):
+        asyncio.run(publish())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from headrace.cli.inputs.cut import Cut, Format, Found, Refused
 from headrace.cli.inputs.files import read, read_stream
@@ -123,6 +126,26 @@ def test_an_empty_file_and_one_that_cannot_be_read_are_named(tmp_path: Path) -> 
     (tmp_path / "empty").touch()
     items = [item for name in ("empty", "gone") for item in read(str(tmp_path / name), Cut(LIMIT, Format.text))]
     assert refusals(items) == [(str(tmp_path / "empty"), "empty"), (str(tmp_path / "gone"), "unreadable")]
+
+
+def test_patterns_are_expanded_and_one_without_a_match_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    for name in ("in/a.jsonl", "in/b.txt", "in/deep/c.jsonl", "in/.hidden.jsonl"):
+        (tmp_path / name).touch()
+    assert files_of([f"{tmp_path}/**/*.jsonl"]) == [f"{tmp_path}/in/a.jsonl", f"{tmp_path}/in/deep/c.jsonl"]
+    assert files_of([f"{tmp_path}/*/[ab].*", f"{tmp_path}/in"])[:2] == [
+        f"{tmp_path}/in/a.jsonl",
+        f"{tmp_path}/in/b.txt",
+    ]
+    with pytest.raises(SettingsError, match="matches no file"):
+        files_of([f"{tmp_path}/*.csv"])
+    assert files_of([f"{tmp_path}/*.csv", f"{tmp_path}/later.log"], may_be_none=True) == []
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_a_pipe_may_be_packed(pack: Callable[[bytes], bytes]) -> None:
+    assert texts(documents(pack(b"one\n") + pack(b"two\n"), Format.auto)) == ["one", "two"]
+    assert refusals(documents(pack(b"one\n" * 50)[:-3], Format.lines))[-1][1] == "unreadable"
 
 
 def test_a_name_that_does_not_exist_is_an_error_before_anything_is_read(tmp_path: Path) -> None:
