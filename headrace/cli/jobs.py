@@ -17,6 +17,7 @@ from headrace.cli.options import Assign, Brokers, Config, err, out, with_setting
 from headrace.contract.errors import DependencyError, SettingsError
 from headrace.contract.settings import CONFIG_VARIABLE, Resolved, Settings, flatten, load, variable
 from headrace.flink import FlinkRest, RunningJob, newest_state, rest_of
+from headrace.jobs.notes import Lost
 from headrace.jobs.upgrade import upgrade as upgrade_jobs
 from headrace.jobs.watch import Counter, judge, settled_count
 from headrace.observe import start_logging
@@ -153,7 +154,7 @@ def _restart_part(settings: Settings) -> None:
 def list_jobs(
     settings: Settings, as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False
 ) -> None:
-    """Show both jobs: state, since when, last checkpoint, newest state on disk."""
+    """Show both jobs: state, since when, last checkpoint, newest state on disk, records found lost and not accepted."""
     settings = of_local_stack(settings)
     rest = FlinkRest(rest_of(settings))
     listed = rest.jobs()
@@ -178,6 +179,7 @@ def _row(settings: Settings, rest: FlinkRest, job: flink_jobs.Job, running: Runn
         "checkpoint": checkpoint["id"] if checkpoint else None,
         "checkpoint_age_s": round(time.time() - checkpoint["latest_ack_timestamp"] / 1000) if checkpoint else None,
         "newest_state": str(newest.path) if newest else None,
+        "lost": lost.count if (lost := Lost.read(job.folder(settings) / Lost.FILE)) else 0,
     }
 
 

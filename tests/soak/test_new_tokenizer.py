@@ -1,4 +1,4 @@
-"""Another tokenizer: refused in place, and the way that the refusal names: a new deployment, filled from the old one."""
+"""Another tokenizer: refused in place; the way that the refusal names is a new deployment, filled from the old one."""
 
 from __future__ import annotations
 
