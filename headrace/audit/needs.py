@@ -18,10 +18,11 @@ DELETED = (RAW, CLEAN, REJECTED, BLOCKS, WINDOWS)
 
 
 class Need(NamedTuple):
-    """Whoever holds the data of the plan's record `seq`, and of all later ones."""
+    """Whoever needs the data of the plan's record `seq`, and of all later ones; `run` if it is one."""
 
     seq: int
     by: str
+    run: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,9 @@ def needs_of_runs(checkpoint_dir: Path, runs: Sequence[str], newest: int) -> lis
         kept = [one for one in there if one in trained[-newest:] or one.step in pinned]
         if kept:
             how = ", pinned" if kept[0].step in pinned else ""
-            needs.append(Need(kept[0].seq, f"run {run}, checkpoint {name_of(kept[0].step)}{how}"))
+            needs.append(Need(kept[0].seq, f"run {run}, checkpoint {name_of(kept[0].step)}{how}", run))
         else:
-            needs.append(Need(0, f"run {run}, which has no checkpoint yet"))
+            needs.append(Need(0, f"run {run}, which has no checkpoint yet", run))
     return needs
 
 

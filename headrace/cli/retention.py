@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
@@ -11,8 +12,9 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
-from headrace.audit.needs import Row
+from headrace.audit.needs import Need, Row
 from headrace.audit.retention import CutWriter, Keep, Outlook, delete, look
+from headrace.checkpoints import is_locked
 from headrace.cli.options import err, out, with_settings
 from headrace.cli.verify import progress_of_verify, show
 from headrace.contract.errors import ContractError
@@ -60,7 +62,7 @@ def retention(
     with progress_of_verify(hidden=json) as begin:
         outlook = look(cluster, settings.trainer.run, keep, begin, int(time.time() * 1000))
     if not json:
-        _show(outlook)
+        _show(outlook, settings.checkpoint_dir)
     if not outlook.report.holds:
         raise ContractError(
             "verify found something wrong, so nothing was written or deleted: `headrace verify` names it"
@@ -75,7 +77,7 @@ def retention(
         typer.echo(orjson.dumps(_as_json(outlook, bool(writer and yes)), option=orjson.OPT_INDENT_2).decode())
 
 
-def _show(outlook: Outlook) -> None:
+def _show(outlook: Outlook, checkpoint_dir: Path) -> None:
     if not outlook.report.holds:
         show(outlook.report)
         return
@@ -89,18 +91,18 @@ def _show(outlook: Outlook) -> None:
         out.print(table)
     for need in outlook.needs:
         out.print(f"the plan from record {need.seq:,} on is needed by: {need.by}", highlight=False)
-    _hint(outlook)
+    _hint(checkpoint_dir, outlook.needs[0])
     if not any(row.records for row in outlook.rows):
         out.print("nothing may go now")
 
 
-def _hint(outlook: Outlook) -> None:
-    """Whose run holds back everything, and the way out."""
-    first = outlook.needs[0]
-    if first.by.startswith("run "):
+def _hint(checkpoint_dir: Path, first: Need) -> None:
+    """Which run holds back the most though nobody trains it, and the way out."""
+    if first.run and not is_locked(checkpoint_dir / first.run):
         err.print(
-            f"{first.by}, holds back the most. If nobody will train it on from there: `headrace checkpoints list`, then"
-            " unpin or delete that checkpoint or the run's directory, or count fewer with --newest",
+            f"{first.by}, holds back the most and is not being trained. If nobody will go on with it:"
+            " `headrace checkpoints list`, then unpin or delete that checkpoint or the run's directory, or count fewer"
+            " with --newest",
             highlight=False,
         )
 

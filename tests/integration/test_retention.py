@@ -217,7 +217,7 @@ def test_a_run_that_stands_still_holds_back_and_is_named(path: Deployment) -> No
     (folder / "manifest.json").write_bytes(first.encode())
     code, _, message = command(path.settings, "retention", *NOTHING_MORE)
     assert code == 0
-    assert "run other, checkpoint step-0000000000, holds back the most" in message
+    assert "run other, checkpoint step-0000000000, holds back the most and is not being trained" in message
     assert path.firsts()[BLOCKS] == {0: 0, 1: 0, 2: 0, 3: 0}
     wrong = first.model_copy(update={"tokens": 5})
     (folder / "manifest.json").write_bytes(wrong.encode())
