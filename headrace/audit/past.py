@@ -11,9 +11,10 @@ Why that is enough: docs/decisions/0011-where-verify-goes-on.md. It is worked ou
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -23,11 +24,10 @@ from headrace.audit.findings import Findings
 from headrace.audit.logs import Logs, Message, partitions
 from headrace.audit.outcomes import Ledger, Raw, read_accepted, read_published, read_rejected
 from headrace.audit.planlog import Planned, decode_records
-from headrace.audit.seals import read_seals
+from headrace.audit.seals import Seals, read_seals
 from headrace.audit.windows import WindowCheck, decode_blocks
 from headrace.contract.audit import Counts, VerifiedCut
-from headrace.contract.blocks import Seal
-from headrace.contract.digests import run_digest, shard_of
+from headrace.contract.digests import shard_of
 from headrace.contract.documents import RejectedHeaders
 from headrace.contract.errors import Coordinate
 from headrace.contract.plan import PlanRecord, Step
@@ -126,40 +126,43 @@ def _past_reports(logs: Logs, partition: int, step: int) -> int:
     return end
 
 
-class Group(NamedTuple):
-    """The blocks of one (window, shard) in their partition, and the digest of all of them."""
+def whole_before(position: int, limit: int, blocks: Iterable[BlockView], seals: Seals) -> int:
+    """The last position from `position` to `limit` that divides no window of a shard, and has none unsealed before it.
 
-    first: int
-    last: int
-    digest: str
+    `blocks` are those of a partition from `position` on, past `limit` too; `seals` are taken. 8 bytes a window.
+    """
+    whole = array("q", [position])
+    reached = False
+    open_groups: dict[int, tuple[int, int]] = {}
 
+    def not_beyond(first: int) -> None:
+        while whole[-1] > first:
+            whole.pop()
 
-def groups_of(blocks: Iterable[BlockView]) -> Iterator[Group]:
-    """The groups in one partition."""
-    open_groups: dict[int, tuple[int, list[BlockView]]] = {}
+    def no_seal_at(first: int) -> None:
+        nonlocal limit, reached
+        limit, reached = min(limit, first), True
+        not_beyond(limit)
+
     for block in blocks:
-        window, gathered = open_groups.get(block.shard, (0, []))
-        if gathered and (block.number == 0 or block.window != window):
-            yield _group(gathered)
-            gathered = []
-        gathered.append(block._replace(spans=()))
-        open_groups[block.shard] = block.window, gathered
-    for _, gathered in open_groups.values():
-        yield _group(gathered)
-
-
-def _group(blocks: list[BlockView]) -> Group:
-    return Group(blocks[0].offset, blocks[-1].offset, run_digest(block.digest for block in blocks).hex())
-
-
-def whole_before(limit: int, groups: Iterable[Group], sealed: Iterable[str]) -> int:
-    """The last position at or below `limit` that divides no group and has none without a seal before it."""
-    position = limit
-    known = set(sealed)
-    for group in sorted(groups, reverse=True):
-        if group.first < position and (position <= group.last or group.digest not in known):
-            position = group.first
-    return position
+        if not reached and block.offset >= limit:
+            whole.append(limit)
+            reached = True
+        first, window = open_groups.get(block.shard, (-1, -1))
+        if window == block.window and block.number > 0:
+            not_beyond(first)
+            continue
+        if first >= 0 and seals.take(block.shard, window) is None:
+            no_seal_at(first)
+        if block.offset < limit:
+            whole.append(block.offset)
+        open_groups[block.shard] = block.offset, block.window
+    for shard, (first, window) in open_groups.items():
+        if seals.take(shard, window) is None:
+            no_seal_at(first)
+    if not reached:
+        whole.append(limit)
+    return whole[-1]
 
 
 class Prefix:
@@ -233,32 +236,32 @@ class Past:
         )
 
     def _divide_blocks(self, ahead: Mapping[int, int]) -> dict[int, int]:
-        """Where the blocks are divided, and with them the seals."""
-        seals = [
-            (message.offset(), Seal.decode(message.value(), Coordinate(WINDOWS, 0, message.offset())))
-            for message in self.logs.read(WINDOWS, 0)
-        ]
-        known = {seal.digest for _, seal in seals}
-        blocks, past = {}, set()
+        """Where the blocks of each partition are divided."""
+        seals = read_seals(self.logs, Findings())
+        divided = {}
         for part in partitions(self.cut, BLOCKS):
             start = self.cut.start.position(BLOCKS, part)
-            groups = list(groups_of(decode_blocks(self.logs.read(BLOCKS, part), part, Findings())))
-            blocks[part] = whole_before(max(start, ahead.get(part, 0)), groups, known)
-            past |= {group.digest for group in groups if group.last < blocks[part]}
-        before = self.cut.start.skips(WINDOWS, 0)
-        for offset, seal in seals:
-            self.places[WINDOWS].note(0, offset, offset in before or not seal.blocks or seal.digest in past)
-        return blocks
+            blocks = decode_blocks(self.logs.read(BLOCKS, part), part, Findings())
+            divided[part] = whole_before(start, max(start, ahead.get(part, 0)), blocks, seals)
+        return divided
 
     def _read_blocks(self) -> tuple[int | None, int | None]:
-        """Note the documents in past blocks and their windows; returns the tokens that begin and end them."""
-        windows = WindowCheck(self.ledger, read_seals(self.logs, Findings()), self.cut.start, Findings())
+        """Note the documents in past blocks, their windows and seals; returns the tokens that begin and end them."""
+        seals = read_seals(self.logs, Findings())
+        windows = WindowCheck(self.ledger, seals, self.cut.start, Findings())
         for part, position in self.blocks.items():
             again = self.logs.again(BLOCKS, part, self.cut.begin(BLOCKS, part), position - 1)
             for _ in windows.watch(decode_blocks(again, part, Findings())):
                 pass
-        windows.finish()
+        windows.close_all()
+        self._divide_seals(seals)
         return windows.spans.begin, windows.spans.end
+
+    def _divide_seals(self, seals: Seals) -> None:
+        """The seals that no past block has taken are not past."""
+        ahead = {offset for _, _, offset, _ in seals.left()}
+        for message in self.logs.read(WINDOWS, 0):
+            self.places[WINDOWS].note(0, message.offset(), message.offset() not in ahead)
 
     def _first_open(self, part: int) -> int:
         """The first published document that is neither rejected nor in past blocks, else the end."""

@@ -51,15 +51,19 @@ class WindowCheck:
 
     def finish(self) -> None:
         """No more blocks come. The last window of a shard may be cut by the end of the log: then it has no seal."""
-        for group in self.groups.values():
-            self._close(group, last=True)
-        self.groups.clear()
+        self.close_all()
         for shard, window, offset, said in self.seals.left():
             self.findings.add(
                 "wrong_seal",
                 f"{Coordinate(WINDOWS, 0, offset)} seals window {window} of shard {shard} with {said}: no such blocks",
                 said.documents,
             )
+
+    def close_all(self) -> None:
+        """Close the windows that are open, as far as they have come."""
+        for group in self.groups.values():
+            self._close(group, last=True)
+        self.groups.clear()
 
     def unsealed_at_the_end(self) -> list[str]:
         """The last window of each shard that has no seal, in words; call it after `finish`."""

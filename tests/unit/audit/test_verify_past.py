@@ -2,7 +2,7 @@
 
 import dataclasses
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from headrace.audit.blockview import BlockView
 from headrace.audit.findings import Findings
-from headrace.audit.past import Group, Reread, groups_of, next_cut, whole_before
+from headrace.audit.past import Reread, next_cut, whole_before
 from headrace.audit.report import Report
+from headrace.audit.seals import Seals
 from headrace.audit.verify import verify
 from headrace.contract.audit import BEGINNING, VerifiedCut
+from headrace.contract.blocks import Seal
 from headrace.contract.documents import RejectedHeaders
 from headrace.contract.settings import Settings
 from headrace.contract.topics import BLOCKS, CLEAN, PLAN, RAW, REJECTED, STEPS, WINDOWS
@@ -310,26 +312,44 @@ def test_reports_of_steps_that_are_past_are_not_read_again() -> None:
 
 
 def a_block(offset: int, window: int, shard: int, number: int) -> BlockView:
-    return BlockView(0, offset, bytes([offset]) * 16, 1, window, shard, number)
+    return BlockView(0, offset, bytes(16), 1, window, shard, number)
 
 
-def test_windows_of_shards_that_are_written_side_by_side_are_told_apart() -> None:
-    blocks = [
-        a_block(0, 5, 0, 0), a_block(1, 5, 1, 0), a_block(2, 5, 0, 1), a_block(4, 7, 0, 0), a_block(5, 5, 1, 1),
-        a_block(6, 7, 0, 0),
-    ]  # fmt: skip
-    groups = sorted((group.first, group.last) for group in groups_of(blocks))
-    assert groups == [(0, 2), (1, 5), (4, 4), (6, 6)]
+def seals_of(groups: Iterable[tuple[int, int]]) -> Seals:
+    """Of (shard, window)."""
+    seals = Seals()
+    for offset, (shard, window) in enumerate(groups):
+        facts = {"start": window, "end": window + 2, "documents": 1, "tokens": 1, "blocks": 1, "digest": "00" * 16}
+        seals.add(Seal(shard=shard, **facts), offset)
+    return seals
 
 
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 9), st.booleans())), st.integers(0, 40))
-def test_a_position_divides_no_window_and_has_every_seal(spans: list[tuple[int, int, bool]], limit: int) -> None:
-    groups = [Group(first, first + more, str(number)) for number, (first, more, _) in enumerate(spans)]
-    sealed = {str(number) for number, (_, _, has) in enumerate(spans) if has}
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.booleans(), st.integers(1, 3)), max_size=14),
+    st.integers(0, 40),
+)
+def test_a_position_divides_no_window_and_has_every_seal(
+    written: list[tuple[int, bool, bool, int]], limit: int
+) -> None:
+    """Blocks of three shards side by side: each goes on with its window or begins another, with a seal or without."""
+    blocks: list[BlockView] = []
+    ends: dict[tuple[int, int], list[int]] = {}
+    sealed, windows, offset = set(), dict.fromkeys(range(3), 0), 0
+    for shard, begins, has_seal, gap in written:
+        if begins or windows[shard] == 0:
+            windows[shard] += 1
+            sealed |= {(shard, windows[shard])} if has_seal else set()
+        place = (shard, windows[shard])
+        blocks.append(a_block(offset, windows[shard], shard, len(ends.setdefault(place, []))))
+        ends[place].append(offset)
+        offset += gap
 
     def fits(position: int) -> bool:
         return not any(
-            group.first < position and (position <= group.last or group.digest not in sealed) for group in groups
+            of_group[0] < position and (position <= of_group[-1] or place not in sealed)
+            for place, of_group in ends.items()
         )
 
-    assert whole_before(limit, groups, sealed) == max(at for at in range(limit + 1) if fits(at))
+    starts = {block.offset for block in blocks} | {0, limit}
+    expected = max(at for at in starts if at <= limit and fits(at))
+    assert whole_before(0, limit, iter(blocks), seals_of(sealed)) == expected
