@@ -10,3 +10,4 @@ echo "uv==$(grep -oP '^uv==\K\S+' requirements/dev.txt)" |
         --custom-compile-command "requirements/compile.sh" - -o requirements/uv.txt
 for extra in flink trainer local demo; do lock "$extra" --extra "$extra" -c requirements/dev.txt; done
 lock publisher -c requirements/dev.txt
+lock parquet --extra parquet -c requirements/dev.txt
