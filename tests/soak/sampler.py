@@ -29,6 +29,9 @@ Sample = dict[str, float]
 MB = 1e6
 HEAP = re.compile(r"^flink_taskmanager_Status_JVM_Memory_Heap_Used\{.*\} (\S+)$", re.M)
 WORKERS = "workers"
+FLAT_SHARE, FLAT_MB = 1.10, 32
+"""Flat is a mean over the last third of at most this share of the second's, plus so many MB: a heap that has a limit
+is touched bit by bit."""
 
 
 class Sampler:
@@ -121,6 +124,13 @@ def thirds(samples: Sequence[Sample], name: str) -> tuple[float, float, float]:
             parts_of_time[third].append(sample[name])
     first, second, last = (sum(values) / len(values) for values in parts_of_time)
     return first, second, last
+
+
+def grown(samples: Sequence[Sample]) -> dict[str, tuple[float, float]]:
+    """The processes that are not flat, with their mean memory in the second and in the last third of the time."""
+    names = [name for name in samples[-1] if name.startswith("memory.")]
+    means = {name: thirds(samples, name)[1:] for name in names}
+    return {name: (second, last) for name, (second, last) in means.items() if last > FLAT_SHARE * second + FLAT_MB}
 
 
 def table(samples: Sequence[Sample]) -> str:

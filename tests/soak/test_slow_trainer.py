@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from plot import draw
-from sampler import Sample, Sampler, table, thirds, write
+from sampler import Sampler, grown, table, thirds, write
 
 from headrace.audit.verify import verify_deployment
 from headrace.contract.settings import ROOT, Ports, Settings, load
@@ -23,8 +23,6 @@ from headrace.local.stack import Stack
 MINUTES = float(os.environ.get("SOAK_MINUTES", "20"))
 RATE = 500
 """Documents a second, some 60,000 tokens: one rank of the default model on one thread trains a fifteenth of that."""
-SHARE, MB = 1.10, 32
-"""A process is flat when its mean over the last third is at most this share of, plus so many MB over, the second's."""
 ZEROS = [f"local.ports.{name}=0" for name in Ports.model_fields]
 
 
@@ -63,13 +61,6 @@ def publisher(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
             assert feed.wait(60) == 0
         finally:
             feed.kill()
-
-
-def grown(samples: list[Sample]) -> dict[str, tuple[float, float]]:
-    """The processes that are not flat, with their memory in the second and the last third."""
-    names = [name for name in samples[-1] if name.startswith("memory.")]
-    means = {name: thirds(samples, name)[1:] for name in names}
-    return {name: (second, last) for name, (second, last) in means.items() if last > SHARE * second + MB}
 
 
 def lags(sampler: Sampler) -> list[str]:
