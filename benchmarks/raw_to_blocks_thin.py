@@ -118,15 +118,15 @@ def cpu_seconds(settings: Settings) -> dict[str, float]:
     return dict(used)
 
 
-def bare_loop(first: int, documents: Sequence[bytes], barrier: Any) -> float:
-    """Seconds for this process' share of the documents, once all processes are ready."""
+def bare_loop(first: int, documents: Sequence[bytes], barrier: Any) -> tuple[float, float]:
+    """Seconds for this process' share of the documents, once all processes are ready; and CPU seconds."""
     settings = load(environment={}).settings
     encoder = Encoder.load(settings.tokenizer_file)
     work(documents[:WARM_UP], first, settings, encoder)
     barrier.wait()
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), time.process_time()
     work(documents, first, settings, encoder)
-    return time.perf_counter() - begun
+    return time.perf_counter() - begun, time.process_time() - used
 
 
 def work(documents: Sequence[bytes], partition: int, settings: Settings, encoder: Encoder) -> int:
@@ -159,13 +159,14 @@ def pack_all(shards: dict[int, list[Encoded]], settings: Settings, encoder: Enco
     return size
 
 
-def through_the_loop(documents: Sequence[bytes]) -> float:
-    """Seconds until the slowest process is done."""
+def through_the_loop(documents: Sequence[bytes]) -> tuple[float, float]:
+    """Seconds until the slowest process is done; CPU seconds of all."""
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(PROCESSES, context) as pool:
         barrier = manager.Barrier(PROCESSES)
         shares = [documents[WARM_UP + number :: PROCESSES] for number in range(PROCESSES)]
-        return max(pool.map(bare_loop, range(PROCESSES), shares, [barrier] * PROCESSES))
+        took = list(pool.map(bare_loop, range(PROCESSES), shares, [barrier] * PROCESSES))
+        return max(seconds for seconds, _ in took), sum(cpu for _, cpu in took)
 
 
 def main() -> int:
@@ -174,13 +175,14 @@ def main() -> int:
     count = arguments.parse_args().documents
     source = texts(load(environment={}).settings)
     documents = [text.encode() for text in islice(source, WARM_UP + count)]
-    bare_s = through_the_loop(documents)
+    bare_s, bare_cpu = through_the_loop(documents)
     jobs_s, cpu = through_the_jobs(documents)
     megabytes = sum(map(len, documents[WARM_UP:])) / 1e6
     print(f"{count} documents, {megabytes:.1f} MB")
     print(f"bare loop on {PROCESSES} processes: {bare_s:.1f} s, {count / bare_s:,.0f} documents/s")
     print(f"both jobs: {jobs_s:.1f} s, {count / jobs_s:,.0f} documents/s")
-    print("CPU seconds of the jobs' run:", ", ".join(f"{name} {used:.1f}" for name, used in cpu.items()))
+    print(f"CPU seconds of the loop: {bare_cpu:.1f}; of the jobs' run: {sum(cpu.values()):.1f},", end=" ")
+    print(", ".join(f"{name} {used:.1f}" for name, used in cpu.items()))
     return 0 if tell("raw_to_blocks_thin", bare_s / jobs_s) else 1
 
 
