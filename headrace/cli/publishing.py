@@ -120,7 +120,7 @@ def _send_file(name: str, cut: Cut, sink: Sink, memory: Memory, into: str, sendi
     try:
         size = Path(name).stat().st_size
         if known := memory.unchanged(name, cut):
-            sending.tally.already += known.documents
+            sending.tally.count_already(known)
         else:
             with InputFile(name, cut) as file:
                 _recognise(file, memory, sending)
@@ -133,9 +133,9 @@ def _send_file(name: str, cut: Cut, sink: Sink, memory: Memory, into: str, sendi
 def _recognise(file: InputFile, memory: Memory, sending: Sending) -> None:
     candidates = memory.candidates(file.path)
     if known := file.recognise(candidates):
-        sending.tally.already += known.documents
+        sending.tally.count_already(known)
         sending.say(f"{file.path}: goes on behind row {known.rows:,}; {known.documents:,} documents are there already")
-    elif any(bookmark.path == known_as(file.path) for bookmark in candidates):
+    elif (known_as(file.path), str(file.cut)) in ((bookmark.path, bookmark.cut) for bookmark in candidates):
         sending.say(f"{file.path} is not what was published under this name before: published from its beginning")
 
 
@@ -284,6 +284,7 @@ def _tell(sending: Sending, request: Request, first: Found | Copied | None = Non
             "bytes": tally.bytes,
             "files": tally.files,
             "already": tally.already,
+            "already_refused": tally.already_refused,
             "malformed": tally.refused.total() - too_long,
             "too_long": too_long,
             "refused": dict(tally.refused),
@@ -291,7 +292,8 @@ def _tell(sending: Sending, request: Request, first: Found | Copied | None = Non
         }
         typer.echo(orjson.dumps(said | ({"first": _shown(first)} if request.dry_run else {})).decode())
         return
-    already = f"; there already {tally.already:,}" if tally.already else ""
+    then = f" ({tally.already_refused:,} were refused then)" if tally.already_refused else ""
+    already = f"; there already {tally.already:,}{then}" if tally.already or then else ""
     refused = ", ".join(f"{reason} {count:,}" for reason, count in tally.refused.most_common()) or "none"
     typer.echo(f"{verb} {sending.speed()}, {tally.bytes:,} bytes{already}; refused {refused}")
     if first is not None:

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from headrace.cli.inputs.cut import Copied, Found, Refused
 from headrace.cli.options import err
 from headrace.client import Publisher
-from headrace.contract.bookmarks import Bookmark
+from headrace.contract.bookmarks import Bookmark, FileBookmark
 from headrace.transfer import Transfer
 
 COLUMNS = (SpinnerColumn(), BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
@@ -146,7 +146,13 @@ class Tally:
     bytes: int = 0
     files: int = 0
     already: int = 0
+    already_refused: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+
+    def count_already(self, known: FileBookmark) -> None:
+        """Of a file, so much was done by earlier runs."""
+        self.already += known.documents
+        self.already_refused += known.refused
 
 
 class Sending:
