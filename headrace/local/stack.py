@@ -178,7 +178,7 @@ def stopping(settings: Settings) -> Iterator[State]:
 
 
 def order(settings: Settings, timeout_s: float, part: str, /, **what: Any) -> Iterator[State]:
-    """Leave an order that has `part` started again, and show the state until that part runs.
+    """Leave an order that has `part` started again; the state until it runs, and the jobs on it where it is of Flink.
 
     Raises what the part failed for; DependencyError when the stack ends meanwhile or the time is over.
     """
@@ -193,11 +193,21 @@ def order(settings: Settings, timeout_s: float, part: str, /, **what: Any) -> It
         (found,) = (each for each in now.parts if each.name == part)
         if found.state == "failed" and not left.exists():
             raise error_of(found.exit_code)(describe(found))
-        if found.state == "running" and found.restarts > before and not left.exists():
+        if found.state == "running" and found.restarts > before and not left.exists() and _jobs_again(now, part):
             return
         if time.monotonic() > deadline:
             raise DependencyError(f"not running again after {timeout_s:.0f} s: {describe(found)}")
         time.sleep(POLL_S)
+
+
+def _jobs_again(now: State, part: str) -> bool:
+    """Whether the jobs run as well, where a process of Flink was started again and the stack has jobs."""
+    there = {each.name for each in now.parts}
+    return (
+        part not in (parts.JOBMANAGER, parts.TASKMANAGER)
+        or parts.JOBS not in there
+        or parts.ready(parts.JOBS, now.settings)
+    )
 
 
 def _count(now: State | None, name: str) -> int:
