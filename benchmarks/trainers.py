@@ -1,4 +1,4 @@
-"""The trainer's loop without Kafka, for benchmarks that take it apart: synthetic steps, somebody who listens."""
+"""Synthetic steps in memory or on a broker, and the trainer's loop without Kafka, for benchmarks of the trainer."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from headrace.contract.plan import Run, Step
 from headrace.contract.settings import Settings
 from headrace.contract.topics import BLOCKS
 from headrace.contract.training import StepReport
+from headrace.kafka import Cluster, coordinate, transactional_producer
+from services.planner.log import PlanLog, ensure_origin
+from services.planner.planner import Arrival, Planner, Tail
 from trainer.assemble import Work
 from trainer.model import vocabulary_size
 from trainer.proof import Fetched
@@ -91,3 +94,51 @@ def planned(settings: Settings, steps: int, blocks: int) -> list[Planned]:
 def work(steps: Iterable[Planned]) -> Iterator[Work]:
     """What the only rank gets of these steps."""
     return (Work(step, block_digest(step.encode()), tuple(blocks)) for step, blocks in steps)
+
+
+def fill(settings: Settings, steps: int) -> list[Planned]:
+    """Write blocks for `steps` whole steps to `tokens.blocks` and plan them, as the job and the planner do.
+
+    Returns the plan with its blocks. The topics must be there, and empty.
+    """
+    cluster = Cluster(settings)
+    _write_blocks(settings, steps * settings.planner.step_blocks)
+    log = PlanLog(cluster)
+    ensure_origin(cluster, log, 0)
+    planner = Planner(settings.planner.step_blocks, settings.planner.linger_s, Tail.after(log.last))  # type: ignore[arg-type]
+    held: list[Fetched] = []
+    made: list[Planned] = []
+    for fetched in _in_turn(cluster):
+        tokens = len(Block.decode(fetched.value, fetched.at).tokens)
+        planner.add(Arrival(fetched.at.partition, fetched.at.offset, tokens, block_digest(fetched.value)), 0)
+        held.append(fetched)
+        if planner.room == 0:
+            step = planner.close(0)
+            log.append(step)
+            made.append((step, sorted(held, key=lambda one: (one.at.partition, one.at.offset))))
+            held = []
+    return made
+
+
+def _write_blocks(settings: Settings, count: int) -> None:
+    producer, topic = transactional_producer(settings, "bench-blocks"), settings.topic(BLOCKS)
+    tokenizer, vocabulary = file_sha256(str(settings.tokenizer_file)), vocabulary_size(settings.tokenizer_file)
+    dice = np.random.default_rng(1)
+    for first in range(0, count, 200):
+        producer.begin_transaction()
+        for number in range(first, min(first + 200, count)):
+            producer.produce(topic, make_block(dice, settings, tokenizer, vocabulary).encode(), partition=number % 4)
+        producer.commit_transaction(30)
+
+
+def _in_turn(cluster: Cluster) -> Iterator[Fetched]:
+    """All blocks, one of each partition in turn, as a planner that keeps up meets them."""
+    ends = cluster.settled_ends(BLOCKS, 30)
+    read = [
+        [
+            Fetched(coordinate(message), message.timestamp()[1], message.value() or b"")
+            for message in cluster.read(BLOCKS, partition, 0, end)
+        ]
+        for partition, end in sorted(ends.items())
+    ]
+    return (fetched for row in zip(*read, strict=True) for fetched in row)

@@ -90,27 +90,28 @@ def show(rows: list[dict[str, Any]], now: float) -> None:
         table.add_row(*line.values())
     out.print(table)
     for row in rows:
-        if differs := _not_default(row["settings"]):
-            out.print(f"  {row['run']}: {escape(differs)}", highlight=False, soft_wrap=True)
+        about = ["the main run, which paces the planner"] if row["main"] else []
+        about += [differs] if (differs := _not_default(row["settings"])) else []
+        out.print(f"{row['run']}: {escape('; '.join(about) or 'all settings are the defaults')}", soft_wrap=True)
         if row["save_error"]:
-            out.print(f"  [red]{row['run']}: {escape(row['save_error'])}[/]", highlight=False, soft_wrap=True)
+            out.print(f"[red]{row['run']}: {escape(row['save_error'])}[/]", highlight=False, soft_wrap=True)
 
 
 def _cells(row: dict[str, Any], now: float) -> dict[str, str]:
-    """By the title of their column."""
+    """By the title of their column. `kept` are the checkpoints with weights, of all that were ever made."""
     saved, reported = row["saved_time"], row["reported"]
     return {
-        "run": f"{row['run']} (main)" if row["main"] else row["run"],
-        "trains": "[yellow]halted[/]" if row["halted"] else "[green]yes[/]" if row["live"] else "no",
+        "run": row["run"],
+        "state": "[yellow]halted[/]" if row["halted"] else "[green]trains[/]" if row["live"] else "rests",
         "step": _number(row["step"]),
         "saved": _number(row["saved_step"]),
-        "saved for": duration(now - saved) if saved else "",
+        "ago": duration(now - saved) if saved else "",
         "tokens": _number(row["tokens"]),
         "loss": f"{row['loss']:.3f}" if row["loss"] is not None else "",
         "ranks": _number(row["ranks"]),
         "attempts": _number(row["attempts"]),
-        "with weights": f"{row['checkpoints']} of {row['checkpoints'] + row['pruned']}",
-        "reported": f"{duration(now - reported)} ago" if reported else "",
+        "kept": f"{row['checkpoints']} of {row['checkpoints'] + row['pruned']}",
+        "heard": f"{duration(now - reported)} ago" if reported else "",
     }
 
 
