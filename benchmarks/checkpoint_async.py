@@ -34,8 +34,8 @@ from trainer.saver import Saver
 from trainer.schedule import Schedule
 from trainer.start import Source, begin, resume
 
-ROUNDS = 6
-SAVES = 4
+ROUNDS = 3
+SAVES = 6
 """Checkpoints a round."""
 STEPS_A_SAVE = 4
 HIDDEN = (128, 512)
