@@ -131,7 +131,10 @@ class Cluster:
                     ) from error
 
     def create(self, topics: Sequence[Topic] = TOPICS) -> None:
-        """Create what is missing and set every topic's configuration; partitions are added, never removed."""
+        """Create what is missing and set every topic's configuration; partitions are added, never removed.
+
+        Blocks until the broker shows all that it has taken; what it then does not show, `differences` names.
+        """
         there = self.partitions([topic.name for topic in topics])
         replication = self.settings.kafka.replication
         new = [
@@ -156,6 +159,9 @@ class Cluster:
         if new or more:
             self._wait_shown({topic.name: topic.partitions for topic in topics})
         self._all(self.admin.incremental_alter_configs([self._config(topic) for topic in topics]))
+        deadline = time.monotonic() + self.timeout_s
+        while self.differences(topics) and time.monotonic() < deadline:
+            time.sleep(0.1)
 
     def check(self, topics: Sequence[Topic] = TOPICS) -> list[str]:
         """What is wrong with the topics, in words; empty when all is as declared."""

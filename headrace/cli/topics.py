@@ -88,6 +88,8 @@ def create(settings: Settings) -> None:
     before = cluster.partitions([topic.name for topic in TOPICS])
     wrong = cluster.differences()
     cluster.create()
+    if left := cluster.check():
+        raise ContractError("topics are not as declared, and cannot be set so: " + "; ".join(left))
     made = [settings.topic(topic.name) for topic in TOPICS if topic.name not in before]
     for name in before.keys() & wrong.keys():
         out.print(f"{settings.topic(name)} {'; '.join(wrong[name])}: set", highlight=False, soft_wrap=True)

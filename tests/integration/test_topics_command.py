@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 
 import pytest
@@ -27,8 +28,13 @@ def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Re
 def spoil(settings: Settings, topic: str, key: str, value: str) -> None:
     entry = ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, settings.topic(topic), incremental_configs=[entry])
-    for done in Cluster(settings).admin.incremental_alter_configs([resource]).values():
+    cluster = Cluster(settings)
+    for done in cluster.admin.incremental_alter_configs([resource]).values():
         done.result(30)
+    deadline = time.monotonic() + 30
+    while cluster.configs([one for one in topics.TOPICS if one.name == topic])[topic][key] != value:
+        assert time.monotonic() < deadline, "the broker shows later what it has taken"
+        time.sleep(0.1)
 
 
 def test_list_shows_what_is_there_and_what_differs(settings: Settings, run: Callable[..., Result]) -> None:
