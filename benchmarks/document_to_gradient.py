@@ -1,6 +1,6 @@
 """How old is a document when it is in the weights? Median and p99, beside what windows and checkpoints alone cost.
 
-    python -m benchmarks.document_to_gradient [--rate 15] [--seconds 120]
+    python -m benchmarks.document_to_gradient [--rate 8] [--seconds 120]
 
 A whole stack with default settings. Each document's age is the time of the step that trained its last token, as the
 trainer reports it, minus the timestamp of its record in `text.raw`. The floor: a document waits for a checkpoint of
@@ -32,7 +32,7 @@ from headrace.local.stack import Stack
 
 WARM_UP_S = 20.0
 """Documents of the first seconds do not count: workers and ranks are still warming up."""
-DRAIN_S = 120.0
+DRAIN_S = 300.0
 Ages = NDArray[np.float64]
 
 
@@ -101,7 +101,7 @@ def floor(settings: Settings) -> Ages:
 
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--rate", type=float, default=15.0, help="documents a second, of some 130 tokens each")
+    arguments.add_argument("--rate", type=float, default=8.0, help="documents a second, of some 130 tokens each")
     arguments.add_argument("--seconds", type=float, default=120.0)
     given = arguments.parse_args()
     with stack() as own:
