@@ -137,7 +137,7 @@ class Cell:
         CELL.pack_into(self.memory, 0, *at)
 
     def close(self) -> None:
-        self.path.unlink()
+        self.path.unlink(missing_ok=True)
         self.memory.close()
         self.file.close()
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import pytest
 
 from headrace.contract.settings import Ports, Settings, load
@@ -21,6 +22,9 @@ from headrace.local import jars, ports, process
 from headrace.local.broker import broker as broker_part
 from headrace.local.flink import flink as flink_parts
 from headrace.local.parts import TASKMANAGER, ready
+
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 def with_values(settings: Settings, *assignments: str) -> Settings:

@@ -21,6 +21,9 @@ REPLAY_OF = "replay-of"
 DECODING_HEADERS = ("content-type", "source", "id", "time")
 """Headers of `text.raw` that decide what a value is taken for."""
 
+EARLIEST, LATEST = -62_135_596_800_000, 253_402_300_799_999
+"""Epoch milliseconds, of the years 1 to 9999."""
+
 Stage = Literal["clean", "tokenize"]
 Label = str | int | float | bool | None
 
@@ -45,7 +48,7 @@ REASONS: Mapping[str, str] = {
     "lorem_ipsum": "holds the placeholder text",
     "no_tokens": "the tokenizer makes no token of it",
     "bad_record": "a record of text.clean cannot be read",
-    "quarantined": "it killed or stalled its worker twice",
+    "quarantined": "it killed or stalled its worker, and twice a process of its own; detail says how",
     "internal_error": "a defect of ours; detail is the exception's class",
 }
 """Every reason a document can be rejected for, with its meaning."""
@@ -142,22 +145,30 @@ def _source(value: Any, header: str | None) -> str:
 
 def _number(header: str | None) -> str | int | None:
     """A header is text, also where it holds a number."""
-    return int(header) if header is not None and header.isascii() and header.isdigit() else header
+    digits = header is not None and header.isascii() and header.isdigit() and len(header) < 20
+    return int(header or "") if digits else header
 
 
 def _time(value: Any) -> int | None:
-    """Epoch milliseconds from a number of them, or from ISO 8601 (UTC where it names no zone)."""
+    """Epoch milliseconds from a number of them, or from ISO 8601 (UTC where it names no zone); EARLIEST to LATEST."""
     if value is None:
         return None
     try:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return int(value)
-        if isinstance(value, str):
-            moment = datetime.fromisoformat(value)
-            return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+        moment = _milliseconds(value)
+        if moment is not None and EARLIEST <= moment <= LATEST:
+            return moment
     except (ValueError, OverflowError):
         pass
     raise Rejected("bad_field", f"time {str(value)[:50]!r} is neither epoch milliseconds nor ISO 8601")
+
+
+def _milliseconds(value: Any) -> int | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str):
+        moment = datetime.fromisoformat(value)
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return None
 
 
 def _label(value: Any) -> Label:
