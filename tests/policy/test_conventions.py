@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from headrace import kafka
+from headrace.contract.documents import REASONS
 from headrace.contract.settings import describe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,6 +77,11 @@ def test_every_setting_is_documented() -> None:
     page = (ROOT / "docs/settings.md").read_text()
     missing = [key for key, default, meaning in describe() if f"| `{key}` | `{default}` | {meaning} |" not in page]
     assert missing == [], "regenerate it: headrace settings --markdown > docs/settings.md"
+
+
+def test_every_reason_is_documented() -> None:
+    page = (ROOT / "docs/rejections.md").read_text()
+    assert [reason for reason in REASONS if f"`{reason}`" not in page] == []
 
 
 def test_no_file_outgrew_its_name() -> None:
