@@ -126,7 +126,7 @@ def replay(
     )
     for name, why in WHY_NOT.items():
         if result[name]:
-            out.print(f"{result[name]:,} {why}", highlight=False)
+            out.print(f"{result[name]:,} {why}", highlight=False, soft_wrap=True)
 
 
 WHY_NOT = {

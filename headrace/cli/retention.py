@@ -22,6 +22,7 @@ from headrace.contract.settings import Settings
 from headrace.contract.topics import SEGMENT_BYTES, SEGMENT_MS
 from headrace.kafka import Cluster
 
+LEFT = ("topic", "held back by")
 COLUMNS = ("topic", "partition", "first", "needed from", "records to go", "about", "held back by")
 
 
@@ -72,7 +73,7 @@ def retention(
         writer.write(outlook.cut)
         delete(cluster, goes)
         if not json:
-            out.print(_done(goes), highlight=False)
+            out.print(_done(goes), highlight=False, soft_wrap=True)
     if json:
         typer.echo(orjson.dumps(_as_json(outlook, bool(writer and yes)), option=orjson.OPT_INDENT_2).decode())
 
@@ -84,13 +85,13 @@ def _show(outlook: Outlook, checkpoint_dir: Path) -> None:
     if outlook.rows:
         table = Table(box=None, header_style="bold", pad_edge=False)
         for name in COLUMNS:
-            table.add_column(name, justify="left" if name in ("topic", "held back by") else "right")
+            table.add_column(name, justify="left" if name in LEFT else "right", no_wrap=name != LEFT[1])
         for row in outlook.rows:
             places = (str(row.partition), f"{row.first:,}", f"{row.target:,}", f"{row.records:,}", decimal(row.bytes))
             table.add_row(row.topic, *places, escape(row.by))
         out.print(table)
     for need in outlook.needs:
-        out.print(f"the plan from record {need.seq:,} on is needed by: {need.by}", highlight=False)
+        out.print(f"the plan from record {need.seq:,} on is needed by: {need.by}", highlight=False, soft_wrap=True)
     _hint(checkpoint_dir, outlook.needs[0])
     if not any(row.records for row in outlook.rows):
         out.print("nothing may go now")
@@ -104,6 +105,7 @@ def _hint(checkpoint_dir: Path, first: Need) -> None:
             " `headrace checkpoints list`, then unpin or delete that checkpoint or the run's directory, or count fewer"
             " with --newest",
             highlight=False,
+            soft_wrap=True,
         )
 
 

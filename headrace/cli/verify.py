@@ -80,6 +80,7 @@ def show(report: Report) -> None:
             f"{report.start.counts.published:,} documents and {report.start.step} steps of these were verified before"
             f" and not read again; cut of {when}",
             highlight=False,
+            soft_wrap=True,
         )
     rate = report.records / report.seconds if report.seconds else 0.0
     out.print(f"{report.records:,} records in {report.seconds:.1f} s, {rate:,.0f} records/s", highlight=False)

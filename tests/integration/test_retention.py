@@ -148,6 +148,8 @@ def test_what_is_verified_is_deleted_and_the_path_goes_on(path: Deployment) -> N
     assert (code, end["findings"]) == (0, []), message
     assert totals(end) == [84, 72, 67, 67]
     code, again, _ = command(path.settings, "retention", "--json", *NOTHING_MORE)
+    assert (code, again["deleted"]) == (0, False), "the newest three checkpoints may be trained on from"
+    code, again, _ = command(path.settings, "retention", "--json", "--newest", "1", *NOTHING_MORE)
     assert (code, again["deleted"]) == (0, True)
     assert path.firsts()[BLOCKS][0] > firsts[BLOCKS][0]
     code, end, _ = verify(path.settings, "--settled")
