@@ -64,7 +64,7 @@ def needs_of_runs(checkpoint_dir: Path, runs: Sequence[str], newest: int) -> lis
         kept = [one for one in there if one in trained[-newest:] or one.step in pinned]
         if kept:
             how = ", pinned" if kept[0].step in pinned else ""
-            needs.append(Need(kept[0].seq, f"run {run}, checkpoint {name_of(kept[0].step)}{how}", run))
+            needs.append(Need(kept[0].seq, f"run {run}, {name_of(kept[0].step)}{how}", run))
         else:
             needs.append(Need(0, f"run {run}, which has no checkpoint yet", run))
     return needs

@@ -129,7 +129,7 @@ def test_what_is_verified_is_deleted_and_the_path_goes_on(path: Deployment) -> N
         (name, part): at for name, of_topic in firsts.items() for part, at in of_topic.items()
     }.items() <= wanted.items()
     assert all(firsts[name][0] > 10 for name in (RAW, CLEAN, BLOCKS, WINDOWS))
-    assert done["needs"][0]["by"].startswith(f"run {RUN}, checkpoint step-")
+    assert done["needs"][0]["by"].startswith(f"run {RUN}, step-")
 
     code, after, message = verify(path.settings)
     assert (code, after["holds"]) == (0, True), message
@@ -219,7 +219,7 @@ def test_a_run_that_stands_still_holds_back_and_is_named(path: Deployment) -> No
     (folder / "manifest.json").write_bytes(first.encode())
     code, _, message = command(path.settings, "retention", *NOTHING_MORE)
     assert code == 0
-    assert "run other, checkpoint step-0000000000, holds back the most and is not being trained" in message
+    assert "run other, step-0000000000, holds back the most and is not being trained" in message
     assert path.firsts()[BLOCKS] == {0: 0, 1: 0, 2: 0, 3: 0}
     wrong = first.model_copy(update={"tokens": 5})
     (folder / "manifest.json").write_bytes(wrong.encode())

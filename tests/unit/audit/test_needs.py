@@ -38,23 +38,21 @@ def test_every_run_is_found_and_the_asked_one_first(runs: Path) -> None:
 
 
 def test_a_run_needs_what_comes_after_the_oldest_of_its_newest_checkpoints(runs: Path) -> None:
-    assert needs_of_runs(runs, ["main"], 3) == [Need(31, "run main, checkpoint step-0000000030", "main")]
-    assert needs_of_runs(runs, ["main"], 1) == [Need(51, "run main, checkpoint step-0000000050", "main")]
-    assert needs_of_runs(runs, ["main"], 9) == [Need(21, "run main, checkpoint step-0000000020", "main")], (
-        "not the untrained one"
-    )
+    assert needs_of_runs(runs, ["main"], 3) == [Need(31, "run main, step-0000000030", "main")]
+    assert needs_of_runs(runs, ["main"], 1) == [Need(51, "run main, step-0000000050", "main")]
+    assert needs_of_runs(runs, ["main"], 9) == [Need(21, "run main, step-0000000020", "main")], "not the untrained one"
 
 
 def test_a_pinned_checkpoint_is_needed_however_old(runs: Path) -> None:
     pin(runs / "main", 20, "before the change")
-    assert needs_of_runs(runs, ["main"], 1) == [Need(21, "run main, checkpoint step-0000000020, pinned", "main")]
+    assert needs_of_runs(runs, ["main"], 1) == [Need(21, "run main, step-0000000020, pinned", "main")]
     pin(runs / "main", 0, "the first weights")
     assert needs_of_runs(runs, ["main"], 1)[0].seq == 1
 
 
 def test_a_run_that_has_nothing_else_needs_everything(runs: Path) -> None:
     assert needs_of_runs(runs, ["new", "gone", "other"], 3) == [
-        Need(1, "run new, checkpoint step-0000000000", "new"),
+        Need(1, "run new, step-0000000000", "new"),
         Need(0, "run gone, which has no checkpoint yet", "gone"),
         Need(0, "run other, which has no checkpoint yet", "other"),
     ]
