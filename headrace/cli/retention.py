@@ -23,7 +23,7 @@ from headrace.contract.topics import SEGMENT_BYTES, SEGMENT_MS
 from headrace.kafka import Cluster
 
 LEFT = ("topic", "held back by")
-COLUMNS = ("topic", "partition", "first", "needed from", "to go", "about", "held back by")
+COLUMNS = ("topic", "partition", "first", "needed from", "to go", "held back by")
 
 
 @with_settings
@@ -85,11 +85,11 @@ def _show(outlook: Outlook, checkpoint_dir: Path) -> None:
     if outlook.rows:
         table = Table(box=None, header_style="bold", pad_edge=False)
         for name in COLUMNS:
-            table.add_column(name, justify="left" if name in LEFT else "right", no_wrap=True)
+            table.add_column(name, justify="left" if name in LEFT else "right", no_wrap=name != LEFT[1])
         for row in outlook.rows:
-            places = (str(row.partition), f"{row.first:,}", f"{row.target:,}", f"{row.records:,}", decimal(row.bytes))
-            table.add_row(row.topic, *places, escape(row.by))
-        out.print(table, width=max(out.width, 100), crop=False)
+            places = (str(row.partition), f"{row.first:,}", f"{row.target:,}", f"{row.records:,}")
+            table.add_row(row.topic, *places, escape(row.by.removeprefix("run ")))
+        out.print(table)
     for need in outlook.needs:
         out.print(f"the plan from record {need.seq:,} on is needed by: {need.by}", highlight=False, soft_wrap=True)
     _hint(checkpoint_dir, outlook.needs[0])
