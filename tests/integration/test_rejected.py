@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 
 from headrace.audit.verify import verify_once
 from headrace.contract.documents import RejectedHeaders
@@ -16,7 +16,7 @@ from headrace.contract.settings import Settings
 from headrace.contract.topics import RAW, REJECTED, REPLAYED
 from headrace.kafka import Cluster, producer_config
 from headrace.rejects import Replayer, read_rejects
-from tests.integration.test_planner_verify import command, start_command
+from tests.integration.in_process import headrace, headrace_json
 
 PUBLISHED: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]] = [
     (b"k0", b"\xff\x00 no text", [("source", b"chat"), ("mine", None)]),
@@ -46,7 +46,7 @@ def publish(settings: Settings) -> None:
         producer.produce(settings.topic(RAW), value, key=key, headers=headers, partition=1)
     for reason, stage, at in REJECTS:
         _, value, headers = PUBLISHED[at]
-        kept = {name: content for name, content in headers if name == "source" or name == "content-type"}
+        kept = {name: content for name, content in headers if name in ("source", "content-type")}
         said = RejectedHeaders(reason, "clean" if stage == "clean" else "tokenize", "", (1, at), kept)
         body = None if reason == "duplicate" else b"{}" if stage == "tokenize" else value
         age_ms = 3_600_000 if at == 0 else 0
@@ -71,39 +71,33 @@ def replayed(settings: Settings) -> list[tuple[Any, ...]]:
     return sorted(found, key=lambda one: one[0])
 
 
-def text(settings: Settings, *words: str) -> tuple[int, str, str]:
-    running = start_command(settings, *words)
-    printed, message = running.communicate(timeout=100)
-    return running.returncode, printed, message
-
-
 def test_rejects_are_listed_shown_and_replayed_once(settings: Settings) -> None:
     publish(settings)
-    code, printed, message = text(settings, "rejected", "list", "--json")
+    code, printed, message = headrace(settings, "rejected", "list", "--json")
     rows = json.loads(printed)
     assert (code, len(rows)) == (0, 6), message
     assert {row["document"]: row["reason"] for row in rows}["text.raw[1]@2"] == "gopher_short_doc"
-    assert json.loads(text(settings, "rejected", "list", "--summary", "--json")[1])["duplicate"] == 1
-    young = json.loads(text(settings, "rejected", "list", "--json", "--since", "30m", "--source", "chat")[1])
+    assert json.loads(headrace(settings, "rejected", "list", "--summary", "--json")[1])["duplicate"] == 1
+    young = json.loads(headrace(settings, "rejected", "list", "--json", "--since", "30m", "--source", "chat")[1])
     assert [row["reason"] for row in young] == ["no_tokens"]
-    assert len(json.loads(text(settings, "rejected", "list", "--json", "--limit", "2")[1])) == 2
-    assert text(settings, "rejected", "list", "--reason", "ugly")[0] == 2
+    assert len(json.loads(headrace(settings, "rejected", "list", "--json", "--limit", "2")[1])) == 2
+    assert headrace(settings, "rejected", "list", "--reason", "ugly")[0] == 2
 
-    code, printed, _ = text(settings, "rejected", "show", "1:0")
+    code, printed, _ = headrace(settings, "rejected", "show", "1:0")
     assert code == 0
     assert "invalid_utf8" in printed
     assert "b'\\xff\\x00 no text'" in printed
-    code, shown, _ = command(settings, "rejected", "show", "text.rejected[0]@0", "--json")
+    code, shown, _ = headrace_json(settings, "rejected", "show", "text.rejected[0]@0", "--json")
     assert (code, shown["document"], shown["headers"]) == (0, "text.raw[1]@0", {"source": "chat"})
-    assert text(settings, "rejected", "show", "0:77")[0] == 2
+    assert headrace(settings, "rejected", "show", "0:77")[0] == 2
 
-    code, would, _ = command(settings, "rejected", "replay", "--since", "1d", "--dry-run", "--json")
+    code, would, _ = headrace_json(settings, "rejected", "replay", "--since", "1d", "--dry-run", "--json")
     assert (code, would["replayed"], replayed(settings)) == (0, 4, [])
-    code, one, _ = command(settings, "rejected", "replay", "1:2", "--yes", "--json")
+    code, one, _ = headrace_json(settings, "rejected", "replay", "1:2", "--yes", "--json")
     assert (code, one["replayed"]) == (0, 1)
-    code, done, _ = command(settings, "rejected", "replay", "--since", "1d", "--yes", "--json")
+    code, done, _ = headrace_json(settings, "rejected", "replay", "--since", "1d", "--yes", "--json")
     assert done == {"replayed": 3, "already": 1, "duplicate": 1, "empty": 1, "gone": 0}
-    code, done, _ = command(settings, "rejected", "replay", "--since", "1d", "--yes", "--json")
+    code, done, _ = headrace_json(settings, "rejected", "replay", "--since", "1d", "--yes", "--json")
     assert (done["replayed"], done["already"]) == (0, 4)
     assert replayed(settings) == [([f"1:{at}".encode()], *PUBLISHED[at]) for at in (0, 1, 2, 5)]
     report = verify_once(Cluster(settings), ["main"], 10, lambda records: lambda more: None).report
@@ -117,11 +111,11 @@ def test_a_replay_that_was_rejected_again_is_replayed_only_when_asked(settings: 
     said = RejectedHeaders("empty", "clean", "", (1, 0), {"replay-of": b"0:0"})
     producer.produce(settings.topic(REJECTED), b"x", headers=list(said.encode().items()), partition=0)
     assert producer.flush(10) == 0
-    _, done, _ = command(settings, "rejected", "replay", "--reason", "empty", "--yes", "--json")
+    _, done, _ = headrace_json(settings, "rejected", "replay", "--reason", "empty", "--yes", "--json")
     assert (done["replayed"], done["already"]) == (0, 1)
-    _, done, _ = command(settings, "rejected", "replay", "--reason", "empty", "--yes", "--again", "--json")
+    _, done, _ = headrace_json(settings, "rejected", "replay", "--reason", "empty", "--yes", "--again", "--json")
     assert (done["replayed"], done["already"]) == (1, 0)
-    _, done, _ = command(settings, "rejected", "replay", "--reason", "empty", "--yes", "--again", "--json")
+    _, done, _ = headrace_json(settings, "rejected", "replay", "--reason", "empty", "--yes", "--again", "--json")
     assert (done["replayed"], done["already"]) == (0, 1)
 
 
@@ -149,8 +143,6 @@ def test_a_replay_that_dies_or_is_taken_over_replays_nothing_twice(settings: Set
 def test_what_is_deleted_from_raw_is_replayed_as_it_was_rejected(settings: Settings) -> None:
     publish(settings)
     cluster = Cluster(settings)
-    from confluent_kafka import TopicPartition
-
     cluster.delete_records([TopicPartition(settings.topic(RAW), 1, len(PUBLISHED))])
     result = Replayer(cluster).run(list(read_rejects(cluster)), 0)
     assert vars(result) == {"replayed": 3, "already": 0, "duplicate": 1, "empty": 1, "gone": 1}

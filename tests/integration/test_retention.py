@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Producer
 
 from headrace.audit.findings import Findings
-from headrace.audit.needs import DELETED
+from headrace.audit.needs import DELETED, Row
 from headrace.audit.retention import CutWriter, Keep, Outlook, delete, look
 from headrace.audit.start import newest_cut
 from headrace.contract.audit import CUT_KEY, VerifiedCut
@@ -29,16 +29,15 @@ from headrace.contract.topics import (
     WINDOWS,
 )
 from headrace.kafka import Cluster, producer_config
+from tests.integration.in_process import headrace_json
 from tests.integration.test_planner_verify import (
     FakeTrainer,
     PlannerProcess,
     a_world,
-    command,
     commit,
     kinds,
     small_steps,
     upload,
-    verify,
 )
 from tests.unit.audit.pieces import RUN, START_MS, WINDOW_MS
 from trainer.assemble import Assembler, Pins, Position, Share
@@ -104,6 +103,10 @@ def path(settings: Settings, tmp_path: Path) -> Deployment:
     return Deployment(small_steps(settings, tmp_path), tmp_path)
 
 
+def verify(settings: Settings, *options: str) -> tuple[int, dict[str, Any], str]:
+    return headrace_json(settings, "verify", "--json", *options)
+
+
 def totals(report: dict[str, Any]) -> list[int]:
     return [row["entered"] for row in report["stages"]]
 
@@ -115,12 +118,12 @@ def test_what_is_verified_is_deleted_and_the_path_goes_on(path: Deployment) -> N
     assert before["in_flight"] > 20
     nothing = path.firsts()
 
-    code, said, _ = command(path.settings, "retention", "--dry-run", "--json", *NOTHING_MORE)
+    code, said, _ = headrace_json(path.settings, "retention", "--dry-run", "--json", *NOTHING_MORE)
     assert (code, said["deleted"], path.firsts()) == (0, False, nothing)
-    code, kept, _ = command(path.settings, "retention", "--json", "--yes", "--keep-hours", "24")
+    code, kept, _ = headrace_json(path.settings, "retention", "--json", "--yes", "--keep-hours", "24")
     assert (code, kept["deleted"], path.firsts()) == (0, False, nothing), "all of it is younger than a day"
 
-    code, done, message = command(path.settings, "retention", "--json", *NOTHING_MORE)
+    code, done, message = headrace_json(path.settings, "retention", "--json", *NOTHING_MORE)
     assert (code, done["deleted"]) == (0, True), message
     assert done["partitions"] == said["partitions"]
     wanted = {(row["topic"], row["partition"]): row["needed_from"] for row in done["partitions"]}
@@ -147,9 +150,9 @@ def test_what_is_verified_is_deleted_and_the_path_goes_on(path: Deployment) -> N
     code, end, message = verify(path.settings, "--settled")
     assert (code, end["findings"]) == (0, []), message
     assert totals(end) == [84, 72, 67, 67]
-    code, again, _ = command(path.settings, "retention", "--json", *NOTHING_MORE)
+    code, again, _ = headrace_json(path.settings, "retention", "--json", *NOTHING_MORE)
     assert (code, again["deleted"]) == (0, False), "the newest three checkpoints may be trained on from"
-    code, again, _ = command(path.settings, "retention", "--json", "--newest", "1", *NOTHING_MORE)
+    code, again, _ = headrace_json(path.settings, "retention", "--json", "--newest", "1", *NOTHING_MORE)
     assert (code, again["deleted"]) == (0, True)
     assert path.firsts()[BLOCKS][0] > firsts[BLOCKS][0]
     code, end, _ = verify(path.settings, "--settled")
@@ -169,12 +172,18 @@ def a_run_from_before_the_cut_is_told_so(path: Deployment) -> None:
 
 
 def test_a_retention_that_is_killed_on_the_way_loses_nothing(path: Deployment) -> None:
+    """And of two at a time the older writes nothing."""
     before = verify(path.settings)[1]
     outlook = path.look()
     assert outlook.cut is not None
     assert path.cut().seq == 0, "looking writes nothing"
 
-    CutWriter(path.cluster).write(outlook.cut)  # … and is killed before it deletes anything
+    older = CutWriter(path.cluster)
+    newer = CutWriter(path.cluster)
+    with pytest.raises(HeadraceError, match="nothing was deleted"):
+        older.write(outlook.cut)
+    newer.write(outlook.cut)  # … and is killed before it deletes anything
+    assert path.cut().seq == outlook.cut.seq
     code, report, _ = verify(path.settings)
     assert (code, totals(report), report["in_flight"]) == (0, totals(before), before["in_flight"])
     assert report["records"] < before["records"]
@@ -184,31 +193,19 @@ def test_a_retention_that_is_killed_on_the_way_loses_nothing(path: Deployment) -
     delete(path.cluster, some[:3])  # … and is killed between two deletions
     code, report, _ = verify(path.settings)
     assert (code, totals(report)) == (0, totals(before))
-    code, done, _ = command(path.settings, "retention", "--json", *NOTHING_MORE)
+    code, done, _ = headrace_json(path.settings, "retention", "--json", *NOTHING_MORE)
     assert (code, done["deleted"]) == (0, True)
     firsts = path.firsts()
     assert all(firsts[row.topic][row.partition] == row.target for row in some)
     code, report, _ = verify(path.settings)
     assert (code, totals(report)) == (0, totals(before))
 
-    delete_more = some[0].__class__(BLOCKS, 0, 0, firsts[BLOCKS][0] + 1, "by hand")
-    delete(path.cluster, [delete_more])
+    delete(path.cluster, [Row(BLOCKS, 0, 0, firsts[BLOCKS][0] + 1, "by hand")])
     code, report, _ = verify(path.settings)
     assert (code, "deleted" in kinds(report)) == (4, True), "nobody has verified what was deleted by hand"
-    code, _, message = command(path.settings, "retention", *NOTHING_MORE)
+    code, _, message = headrace_json(path.settings, "retention", *NOTHING_MORE)
     assert code == 4
     assert "nothing was written or deleted" in message
-
-
-def test_the_older_of_two_retentions_writes_nothing(path: Deployment) -> None:
-    outlook = path.look()
-    assert outlook.cut is not None
-    older = CutWriter(path.cluster)
-    newer = CutWriter(path.cluster)
-    with pytest.raises(HeadraceError, match="nothing was deleted"):
-        older.write(outlook.cut)
-    newer.write(outlook.cut)
-    assert path.cut().seq == outlook.cut.seq
 
 
 def test_a_run_that_stands_still_holds_back_and_is_named(path: Deployment) -> None:
@@ -217,13 +214,13 @@ def test_a_run_that_stands_still_holds_back_and_is_named(path: Deployment) -> No
     folder.mkdir(parents=True)
     first = path.trainer.manifest(1, 0, 0, None).model_copy(update={"run": "other", "fed": "00" * 16})
     (folder / "manifest.json").write_bytes(first.encode())
-    code, _, message = command(path.settings, "retention", *NOTHING_MORE)
+    code, _, message = headrace_json(path.settings, "retention", *NOTHING_MORE)
     assert code == 0
     assert "run other, step-0000000000, holds back the most and is not being trained" in message
     assert path.firsts()[BLOCKS] == {0: 0, 1: 0, 2: 0, 3: 0}
     wrong = first.model_copy(update={"tokens": 5})
     (folder / "manifest.json").write_bytes(wrong.encode())
-    assert command(path.settings, "retention", *NOTHING_MORE)[0] == 4, "every run is verified, not main alone"
+    assert headrace_json(path.settings, "retention", *NOTHING_MORE)[0] == 4, "every run is verified, not main alone"
 
 
 def test_cuts_that_lie_are_named(path: Deployment) -> None:
