@@ -134,7 +134,10 @@ def _recognise(file: InputFile, memory: Memory, sending: Sending) -> None:
     candidates = memory.candidates(file.path)
     if known := file.recognise(candidates):
         sending.tally.count_already(known)
-        sending.say(f"{file.path}: goes on behind row {known.rows:,}; {known.documents:,} documents are there already")
+        if not known.whole or file.stat.st_size != known.size:
+            sending.say(
+                f"{file.path}: goes on behind row {known.rows:,}; {known.documents:,} documents are there already"
+            )
     elif (known_as(file.path), str(file.cut)) in ((bookmark.path, bookmark.cut) for bookmark in candidates):
         sending.say(f"{file.path} is not what was published under this name before: published from its beginning")
 
