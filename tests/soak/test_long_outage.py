@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-import psutil
 import pytest
 from confluent_kafka import Producer
 
@@ -29,7 +28,7 @@ from headrace.jobs import CLEAN, JOBS, active
 from headrace.kafka import Cluster, producer_config
 from headrace.local import process
 from headrace.local.flink import flink as flink_parts
-from headrace.local.parts import TASKMANAGER, ready
+from headrace.local.parts import JOBMANAGER, TASKMANAGER, ready
 
 DOCUMENTS = 200
 TRIES = 10
@@ -58,11 +57,6 @@ class Outage:
         for part in self.running.values():
             part.wait(30)
         process.end(process.marked(self.settings.data_dir), grace_s=0)
-
-    def freeze(self) -> list[psutil.Process]:
-        frozen = process.marked(self.settings.data_dir)
-        process.signal_all(frozen, signal.SIGSTOP)
-        return frozen
 
     def wait(self, reached: Callable[[], bool], what: str, timeout_s: float = 240) -> None:
         deadline = time.monotonic() + timeout_s
@@ -119,8 +113,8 @@ class Outage:
             history = json.load(answer)["history"]
         return running.id, max((checkpoint["id"] for checkpoint in history), default=0)
 
-    def strike(self, blow: Callable[[], object]) -> None:
-        """Let `blow` fall right when the checkpoint with a whole burst is complete, its commit still under way.
+    def strike(self, number: signal.Signals) -> None:
+        """Signal Flink right when the checkpoint with a whole burst is complete, its commit still under way.
 
         The burst is published when one checkpoint has just begun, and written before the next: that one counts it as
         written. Repeats until it was hit: this checkpoint is there, and the burst stands in open transactions.
@@ -128,15 +122,16 @@ class Outage:
         for _ in range(TRIES):
             self.wait(self.all_accepted, "acceptance of what was published before")
             before = self.triggered()[1]
-            self.wait(lambda last=before: self.triggered()[1] > last, "beginning of a checkpoint")
+            self.wait(lambda before=before: self.triggered()[1] > before, "beginning of a checkpoint")
             self.publish()
             self.wait(lambda: self.waiting() >= DOCUMENTS or self.all_accepted(), "transaction")
-            job, number = self.triggered()
-            complete = CLEAN.folder(self.settings) / f"checkpoints/{job}/chk-{number + 1}/_metadata"
+            job, last = self.triggered()
+            complete = CLEAN.folder(self.settings) / f"checkpoints/{job}/chk-{last + 1}/_metadata"
             deadline = time.monotonic() + 60
             while not complete.exists() and time.monotonic() < deadline:
                 pass
-            blow()
+            for name in (TASKMANAGER, JOBMANAGER):
+                self.running[name].send_signal(number)
             time.sleep(1)  # what was sent before arrives
             if complete.exists() and self.waiting() >= DOCUMENTS:
                 return
@@ -187,7 +182,8 @@ SHORT = ("kafka.transaction_timeout_ms=10000",)
 
 @pytest.mark.parametrize("outage", [SHORT], indirect=True)
 def test_an_outage_longer_than_transactions_live_is_refused_until_the_loss_is_accepted(outage: Outage) -> None:
-    outage.strike(outage.down)
+    outage.strike(signal.SIGKILL)
+    outage.down()
     outage.wait(lambda: outage.waiting() == 0, "abort by the broker")
     outage.up()
     refused = outage.headrace("jobs", "ensure")
@@ -210,7 +206,8 @@ def test_an_outage_longer_than_transactions_live_is_refused_until_the_loss_is_ac
 
 @pytest.mark.parametrize("outage", [()], indirect=True)
 def test_with_the_default_time_out_nothing_is_lost(outage: Outage) -> None:
-    outage.strike(outage.down)
+    outage.strike(signal.SIGKILL)
+    outage.down()
     time.sleep(25)  # longer than the broker needs to notice what is too old
     assert outage.waiting() >= DOCUMENTS
     outage.up()
@@ -232,7 +229,7 @@ def test_a_job_that_slept_over_its_transactions_is_stopped_and_says_what_is_gone
         text=True,
     )
     try:
-        outage.strike(outage.freeze)
+        outage.strike(signal.SIGSTOP)
         outage.wait(lambda: outage.waiting() == 0, "abort by the broker")
         for frozen in process.marked(outage.settings.data_dir):
             frozen.send_signal(signal.SIGCONT)
