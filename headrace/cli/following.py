@@ -48,10 +48,13 @@ class Followed:
         for path in files_of(self.names, may_be_none=True):
             try:
                 stat = Path(path).stat()
-                there.add((stat.st_dev, stat.st_ino))
-                yield from self._news(path, stat)
             except FileNotFoundError:
                 continue  # since it was listed
+            there.add((stat.st_dev, stat.st_ino))
+            try:
+                yield from self._news(path, stat)
+            except FileNotFoundError:
+                continue
             except OSError as error:
                 if self._seen.get((stat.st_dev, stat.st_ino)) != _state(stat):
                     self._seen[stat.st_dev, stat.st_ino] = _state(stat)

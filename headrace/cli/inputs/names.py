@@ -19,9 +19,12 @@ def files_of(names: Sequence[str], may_be_none: bool = False) -> list[str]:
     exist, before anything is read; with `may_be_none` a pattern may match nothing, and a file may come later.
     """
     found: dict[str, str] = {}
-    for name in names:
-        for file in _behind(name, may_be_none):
-            found.setdefault(known_as(file) if file != STDIN else STDIN, file)
+    try:
+        for name in names:
+            for file in _behind(name, may_be_none):
+                found.setdefault(known_as(file) if file != STDIN else STDIN, file)
+    except PermissionError as error:
+        raise SettingsError(f"{error.filename} cannot be looked into: {error.strerror}") from None
     return list(found.values())
 
 
@@ -51,12 +54,18 @@ def _behind(name: str, may_be_none: bool) -> Iterator[str]:
         raise SettingsError(f"{name} does not exist: name files, directories, patterns, or - for standard input")
 
 
+def _not_skipped(error: OSError) -> None:
+    """A folder that cannot be read hides files; one that is gone since it was listed does not."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
 def _matching(pattern: str) -> list[str]:
     return glob.glob(pattern, recursive=True)  # noqa: PTH207 (an absolute pattern, or one with a leading ..)
 
 
 def _walk(directory: str) -> Iterator[str]:
-    for folder, folders, files in os.walk(directory):
+    for folder, folders, files in os.walk(directory, onerror=_not_skipped):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         paths = (str(Path(folder, name)) for name in sorted(files) if not name.startswith("."))
         yield from (path for path in paths if Path(path).is_file())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -151,3 +152,17 @@ def test_a_pipe_may_be_packed(pack: Callable[[bytes], bytes]) -> None:
 def test_a_name_that_does_not_exist_is_an_error_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="nothing-here"):
         files_of([str(tmp_path), str(tmp_path / "nothing-here")])
+
+
+def test_a_folder_that_cannot_be_looked_into_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def closed(path: str) -> object:
+        if path.endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(SettingsError, match="closed cannot be looked into: Permission denied"):
+        files_of([str(tmp_path)])
