@@ -91,7 +91,7 @@ def show(
 def replay(
     settings: Settings,
     places: Annotated[
-        list[str] | None, typer.Argument(metavar="[PARTITION:OFFSET]...", help="Only these, by place in text.raw.")
+        list[str] | None, typer.Argument(metavar="PARTITION:OFFSET", help="Only these, by place in text.raw.")
     ] = None,
     reason: Reason = None,
     source: Source = None,
@@ -115,7 +115,7 @@ def replay(
     cluster = Cluster(settings)
     if not (dry_run or yes):
         would = _run(cluster, places, reason, source, since, again, dry_run=True)
-        typer.confirm(f"Publish {would['replayed']:,} documents again?", abort=True)
+        typer.confirm(f"Publish {would['replayed']:,} documents again?", abort=True, err=True)
     result = _run(cluster, places, reason, source, since, again, dry_run)
     if json:
         typer.echo(orjson.dumps(result).decode())

@@ -17,7 +17,7 @@ from headrace.audit.retention import CutWriter, Keep, Outlook, delete, look
 from headrace.checkpoints import is_locked
 from headrace.cli.options import err, out, with_settings
 from headrace.cli.verify import progress_of_verify, show
-from headrace.contract.errors import ContractError
+from headrace.contract.errors import ContractError, SettingsError
 from headrace.contract.settings import Settings
 from headrace.contract.topics import SEGMENT_BYTES, SEGMENT_MS
 from headrace.kafka import Cluster
@@ -58,6 +58,8 @@ def retention(
         settings.retention.keep_rejected_hours if keep_rejected_hours is None else keep_rejected_hours,
         newest,
     )
+    if json and not (yes or dry_run):
+        raise SettingsError("--json asks nothing: add --yes to delete, or --dry-run")
     cluster = Cluster(settings)
     writer = None if dry_run else CutWriter(cluster)
     with progress_of_verify(hidden=json) as begin:
@@ -69,7 +71,7 @@ def retention(
             "verify found something wrong, so nothing was written or deleted: `headrace verify` names it"
         )
     goes = [row for row in outlook.rows if row.records]
-    if writer and outlook.cut and goes and _agreed(yes, json, goes):
+    if writer and outlook.cut and goes and _agreed(yes, goes):
         writer.write(outlook.cut)
         delete(cluster, goes)
         if not json:
@@ -109,11 +111,11 @@ def _hint(checkpoint_dir: Path, first: Need) -> None:
         )
 
 
-def _agreed(yes: bool, json: bool, goes: list[Row]) -> bool:
-    if yes or json:
-        return yes
+def _agreed(yes: bool, goes: list[Row]) -> bool:
+    if yes:
+        return True
     records = sum(row.records for row in goes)
-    typer.confirm(f"Delete {records:,} records for good?", abort=True)
+    typer.confirm(f"Delete {records:,} records for good?", abort=True, err=True)
     return True
 
 

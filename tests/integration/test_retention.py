@@ -117,6 +117,7 @@ def test_what_is_verified_is_deleted_and_the_path_goes_on(path: Deployment) -> N
     assert (code, before["holds"]) == (0, True), message
     assert before["in_flight"] > 20
     nothing = path.firsts()
+    assert headrace_json(path.settings, "retention", "--json")[0] == 2, "it cannot ask, so it must be told"
 
     code, said, _ = headrace_json(path.settings, "retention", "--dry-run", "--json", *NOTHING_MORE)
     assert (code, said["deleted"], path.firsts()) == (0, False, nothing)
