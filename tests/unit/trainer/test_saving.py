@@ -17,6 +17,7 @@ import torch
 from fleet_of_tests import (
     SOURCE,
     Outcome,
+    Told,
     keep_steps,
     kept_steps,
     make_settings,
@@ -429,3 +430,17 @@ def test_training_goes_on_where_nothing_can_be_saved_and_saves_again_once_it_can
     assert "File too large" in errors[4]
     there = [checkpoint.manifest.step for checkpoint in finished(settings.checkpoint_dir / "full")]
     assert there == [0, 2, 10, 12]
+
+
+def stop_on_a_full_disk(group: Group, settings: Settings) -> None:
+    """The run is told to stop behind its first step, and cannot be saved."""
+    run, state = open_run(group, settings, Told(stop=True))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
+    train(run, state, my_work(kept_steps(settings), group, settings.trainer.leaf_blocks))
+
+
+def test_a_run_that_cannot_save_at_its_end_says_so_with_its_exit_code(folder: Path) -> None:
+    (error,) = on_ranks(1, stop_on_a_full_disk, make_settings(folder, run="unstoppable"))
+    assert isinstance(error, DependencyError), error
+    assert "checkpoint of step 1 in" in str(error)
+    assert "the run goes on from step-0000000000 and trains the steps behind it again" in str(error)
