@@ -79,6 +79,10 @@ class FlinkRest:
         found: dict[str, Any] | None = self._call("GET", f"/jobs/{job_id}/checkpoints")["latest"]["completed"]
         return found
 
+    def completed(self, job_id: str) -> int:
+        """How many checkpoints the job has completed since it was submitted; their numbers go on from an earlier job."""
+        return int(self._call("GET", f"/jobs/{job_id}/checkpoints")["counts"]["completed"])
+
     def restored(self, job_id: str) -> int | None:
         """The number of the state that the job last began or went on from; None if it began without."""
         latest = self._call("GET", f"/jobs/{job_id}/checkpoints")["latest"]["restored"]

@@ -63,18 +63,13 @@ def settled_count(settings: Settings, job: Job, job_id: str) -> Count | None:
 def wait_checkpoints(settings: Settings, rest: FlinkRest, job_id: str) -> bool:
     """Block for two checkpoints, two minutes and ten intervals at most; whether they came."""
     interval_s = settings.flink.checkpoint_interval_ms / 1000
-    first = _checkpoint(rest, job_id)
+    first = rest.completed(job_id)
     deadline = time.monotonic() + 120 + 10 * interval_s
-    while _checkpoint(rest, job_id) < first + 2:
+    while rest.completed(job_id) < first + 2:
         if time.monotonic() > deadline or rest.job(job_id) not in ("CREATED", "RUNNING", "RESTARTING"):
             return False
         time.sleep(min(1.0, interval_s))
     return True
-
-
-def _checkpoint(rest: FlinkRest, job_id: str) -> int:
-    last = rest.last_checkpoint(job_id)
-    return int(last["id"]) if last else 0
 
 
 def judge(settings: Settings, job: Job, found: Count, accept_loss: bool = False) -> None:
