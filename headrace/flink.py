@@ -80,7 +80,7 @@ class FlinkRest:
         return found
 
     def completed(self, job_id: str) -> int:
-        """How many checkpoints the job has completed since it was submitted; their numbers go on from an earlier job."""
+        """How many checkpoints this job has completed; their numbers go on from those of an earlier one."""
         return int(self._call("GET", f"/jobs/{job_id}/checkpoints")["counts"]["completed"])
 
     def restored(self, job_id: str) -> int | None:
