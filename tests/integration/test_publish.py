@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -63,6 +64,14 @@ def test_all_published_is_exit_0(settings: Settings) -> None:
     assert b"published 2 documents" in done.stdout
 
 
+def interrupted(publisher: subprocess.Popen[bytes]) -> int:
+    """Its exit code after Ctrl-C; pressed again where the first came just before Python began to wait for input."""
+    while True:
+        publisher.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return publisher.wait(10)
+
+
 def test_ctrl_c_ends_a_pipe_and_loses_nothing_that_was_read(settings: Settings) -> None:
     environment = {**os.environ, "HEADRACE_CONFIG": "/dev/null", **settings.environment()}
     command = [sys.executable, "-m", "headrace.cli.main", "publish", "-"]
@@ -73,8 +82,7 @@ def test_ctrl_c_ends_a_pipe_and_loses_nothing_that_was_read(settings: Settings) 
         deadline = time.monotonic() + 60
         while len(held(settings)) < 2 and time.monotonic() < deadline:
             time.sleep(0.2)
-        publisher.send_signal(signal.SIGINT)
-        assert publisher.wait(30) == 130
+        assert interrupted(publisher) == 130
         assert b"published 2 documents" in publisher.stdout.read()
     assert len(held(settings)) == 2
 
