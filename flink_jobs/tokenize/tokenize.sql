@@ -52,10 +52,15 @@ FROM accepted AS a,
 CREATE TEMPORARY VIEW timed AS
 SELECT shard, document, PROCTIME() AS seen FROM encoded WHERE shard IS NOT NULL;
 
+-- Not TABLE(TUMBLE(…)): that window buffers what it gathers until a later time than ever before has come, so after the
+-- clock was set back it fires without its documents, and they are lost. This one keeps each document as it comes.
 CREATE TEMPORARY VIEW gathered AS
-SELECT shard, window_start, window_end, ARRAY_AGG(document) AS documents
-FROM TABLE(TUMBLE(TABLE timed, DESCRIPTOR(seen), INTERVAL '$window_s' SECOND))
-GROUP BY shard, window_start, window_end;
+SELECT shard,
+  TUMBLE_START(seen, INTERVAL '$window_s' SECOND) AS window_start,
+  TUMBLE_END(seen, INTERVAL '$window_s' SECOND) AS window_end,
+  ARRAY_AGG(document) AS documents
+FROM timed
+GROUP BY shard, TUMBLE(seen, INTERVAL '$window_s' SECOND);
 
 INSERT INTO outcomes
 SELECT p.`key`, p.`value`, '$prefix' || p.topic, CAST(NULL AS MAP<STRING, BYTES>), TO_TIMESTAMP_LTZ(p.published, 3)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/time.h>
+#include <threads.h>
 #include <time.h>
 
 static int64_t offset(void) {
@@ -65,4 +66,11 @@ int sem_timedwait(sem_t *restrict semaphore, const struct timespec *restrict unt
   if (!real) real = dlsym(RTLD_NEXT, "sem_timedwait");
   struct timespec at = true_time(until);
   return real(semaphore, &at);
+}
+
+int cnd_timedwait(cnd_t *restrict condition, mtx_t *restrict mutex, const struct timespec *restrict until) {
+  static int (*real)(cnd_t *, mtx_t *, const struct timespec *);
+  if (!real) real = dlsym(RTLD_NEXT, "cnd_timedwait");
+  struct timespec at = true_time(until);
+  return real(condition, mutex, &at);
 }
