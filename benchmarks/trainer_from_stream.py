@@ -38,6 +38,7 @@ from trainer.report import Metrics, Reporter, Stopwatch, make_producer
 from trainer.saver import Saver
 from trainer.schedule import Schedule
 from trainer.start import Source, begin, resume
+from trainer.state import State
 from trainer.stream import Stream
 
 WARM_STEPS = 10
@@ -62,6 +63,9 @@ class Timed:
         self.inner.step(report)
         self.at.append(time.monotonic())
         self.tokens.append(report.tokens)
+
+    def idle(self, state: State, save_error: str = "") -> None:
+        self.inner.idle(state, save_error)
 
     def saved(self, outcome: Any) -> None: ...
 
@@ -114,8 +118,8 @@ def until(stream: Iterable[Work | None], steps: int) -> Iterator[Work | None]:
 
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--rounds", type=int, default=6)
-    arguments.add_argument("--steps", type=int, default=50, help="measured steps of each round, behind the warm-up")
+    arguments.add_argument("--rounds", type=int, default=10)
+    arguments.add_argument("--steps", type=int, default=25, help="measured steps of each round, behind the warm-up")
     said = arguments.parse_args()
     print(machine())
     make_deterministic(threads=1)
