@@ -19,7 +19,7 @@ from pydantic import Field
 from headrace.audit.blockview import view
 from headrace.audit.findings import Findings
 from headrace.audit.start import newest_cut
-from headrace.contract.documents import RejectedHeaders
+from headrace.contract.documents import CleanDocument, RejectedHeaders
 from headrace.contract.errors import Coordinate, RecordError
 from headrace.contract.topics import BLOCKS, RAW, REJECTED, WINDOWS
 from headrace.contract.topics import CLEAN as CLEAN_TOPIC
@@ -167,7 +167,18 @@ def _missing_raw(cluster: Cluster, keys: Keys, first: Positions, passed: Positio
 def _missing_clean(cluster: Cluster, keys: Keys, first: Positions, passed: Positions) -> Iterator[Missing]:
     entered, places = _entered(cluster, first, passed)
     for index in np.flatnonzero(~np.isin(entered, keys)):
-        yield (int(entered[index]) >> 48, int(entered[index]) & OFFSET), places[index]
+        if _is_document(cluster, places[index]):
+            yield (int(entered[index]) >> 48, int(entered[index]) & OFFSET), places[index]
+
+
+def _is_document(cluster: Cluster, at: Coordinate) -> bool:
+    """Whether a record of `text.clean` is what its job writes: anything else is rejected without a document's name."""
+    for message in cluster.read(CLEAN_TOPIC, at.partition, at.offset, at.offset + 1):
+        try:
+            CleanDocument.decode(message.value(), at)
+        except RecordError:
+            return False
+    return True
 
 
 def _without_verified(cluster: Cluster, missing: list[Missing]) -> list[Missing]:

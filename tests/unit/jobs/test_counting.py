@@ -13,7 +13,7 @@ import pytest
 from headrace.contract import topics
 from headrace.contract.audit import VerifiedCut
 from headrace.contract.blocks import Block
-from headrace.contract.documents import RejectedHeaders, Stage
+from headrace.contract.documents import CleanDocument, RejectedHeaders, Stage
 from headrace.contract.errors import Coordinate
 from headrace.jobs.counting import NOTHING, count, reached, unread
 from headrace.jobs.job import CLEAN, TOKENIZE
@@ -66,7 +66,8 @@ class Topics:
 
     def accept(self, *raws: int) -> None:
         for raw in raws:
-            self.add(topics.CLEAN, b'{"raw": [0, %d]}' % raw)
+            made = CleanDocument(raw=(0, raw), id=None, source="s", time=1, language=None, text="a text", label=None)
+            self.add(topics.CLEAN, made.encode())
 
     def reject(self, raw: int, stage: Stage = "clean") -> None:
         self.add(topics.REJECTED, None, RejectedHeaders("empty", stage, "", (0, raw)).encode())
@@ -182,6 +183,13 @@ def test_a_document_is_tokenized_with_its_last_token(logs: Topics) -> None:
     assert named == ["text.clean[0]@1", "text.clean[0]@2"]
     logs.pack((7, 2, 4), (6, 0, 2))
     assert not count(cluster, TOKENIZE, NOTHING, {0: 4}).missing
+
+
+def test_what_is_no_document_was_rejected_without_its_name(logs: Topics) -> None:
+    logs.accept(0)
+    logs.add(topics.CLEAN, b'{"schema":1,"raw":[0,1]}')
+    logs.add(topics.CLEAN, b"nothing of ours")
+    assert [str(at) for at in count(as_cluster(logs), TOKENIZE, NOTHING, {0: 3}).missing] == ["text.clean[0]@0"]
 
 
 def test_what_was_verified_before_its_outcome_was_deleted_is_not_missing(logs: Topics) -> None:
