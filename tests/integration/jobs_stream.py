@@ -37,6 +37,10 @@ class Stream:
     plans: dict[Job, str] = field(default_factory=dict)
     states: dict[Job, str] = field(default_factory=dict)
     published: dict[Raw, bytes | None] = field(default_factory=dict)
+    programs: tuple[str, ...] = ("flink_jobs.{}",)
+    """What python -m runs, with the name of a job filled in."""
+    good_states: tuple[str, ...] = ("CREATED", "RUNNING")
+    """Of a job; in any other one the test has failed."""
 
     def __post_init__(self) -> None:
         self.cluster = Cluster(self.settings)
@@ -48,7 +52,7 @@ class Stream:
         """Run `python -m flink_jobs.<job>` as the supervisor does."""
         environment = {**os.environ, **self.flink, **self.settings.environment(), "HEADRACE_CONFIG": "/dev/null"}
         return subprocess.run(
-            [sys.executable, "-m", f"flink_jobs.{job.name}", *arguments],
+            [sys.executable, "-m", *(word.format(job.name) for word in self.programs), *arguments],
             cwd=ROOT,
             env={**environment, **variables},
             capture_output=True,
@@ -130,22 +134,22 @@ class Stream:
     def seals(self) -> list[Seal]:
         return [Seal.decode(found.value(), coordinate(found)) for found in self.read(topics.WINDOWS)]
 
-    def settle(self) -> None:
+    def settle(self, timeout_s: float = 120) -> None:
         """Wait until every published document is rejected, or stands in a sealed window."""
 
         def settled() -> bool:
             sealed = sum(seal.documents for seal in self.seals())
             return sealed + len(self.rejected("clean")) + len(self.rejected("tokenize")) >= len(self.published)
 
-        self.wait(settled, "outcome for every document")
+        self.wait(settled, "outcome for every document", timeout_s)
 
-    def wait(self, reached: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + 120
+    def wait(self, reached: Callable[[], bool], what: str, timeout_s: float = 120) -> None:
+        deadline = time.monotonic() + timeout_s
         while not reached():
             for job, running in self.jobs.items():
                 state = self.rest.job(running)
-                assert state in ("CREATED", "RUNNING"), f"{job.name} is {state}: {self.rest.root_cause(running)}"
-            assert time.monotonic() < deadline, f"no {what} within 120 s"
+                assert state in self.good_states, f"{job.name} is {state}: {self.rest.root_cause(running)}"
+            assert time.monotonic() < deadline, f"no {what} within {timeout_s:.0f} s"
             time.sleep(0.5)
 
     def texts(self) -> dict[Raw, str]:

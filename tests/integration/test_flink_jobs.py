@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import Producer
-from jobs_stream import PUBLISHED, Stream
 
 from headrace.contract import topics
 from headrace.contract.digests import block_digest, file_sha256, run_digest, shard_of
@@ -16,6 +15,7 @@ from headrace.contract.errors import ContractError
 from headrace.contract.settings import Settings, load
 from headrace.jobs import CLEAN, TOKENIZE
 from headrace.kafka import producer_config
+from tests.integration.jobs_stream import PUBLISHED, Stream
 
 LONG = " ".join(f"word{number}" for number in range(22_000))
 PLAIN, JSON = {"content-type": b"text/plain"}, {"content-type": b"application/json"}
