@@ -29,7 +29,7 @@ from confluent_kafka.admin import (
 
 from headrace.contract.errors import ContractError, Coordinate, DependencyError, RecordError
 from headrace.contract.settings import Settings
-from headrace.contract.topics import PINNED, RECORD_BYTES, TOPICS, Topic
+from headrace.contract.topics import MIB, PINNED, RECORD_BYTES, TOPICS, Topic
 
 LOCAL_BROKERS = "localhost:9092"
 FETCH_BYTES = 2 * RECORD_BYTES
@@ -42,6 +42,10 @@ TRANSIENT = (
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
 )
 """What a broker answers for a moment after a topic was made or after it started."""
+
+FEW_AHEAD = {"queued.max.messages.kbytes": 8192, "fetch.max.bytes": 4 * MIB, "max.partition.fetch.bytes": MIB}
+"""For readers whose memory should stay small: a fetch is several times as large when it is unpacked, and what a reader
+held stays with the process when it is closed. A larger record comes alone."""
 
 T = TypeVar("T")
 QUIET = {"log_level": 2}
@@ -286,7 +290,7 @@ class Cluster:
             return
         # Behind the last record there may be markers alone: only an end of partition says so, and it should come soon.
         soon: dict[str, Any] = {"enable.partition.eof": True, "fetch.wait.max.ms": 10}
-        reader = Consumer(consumer_config(self.brokers, **soon))
+        reader = Consumer(consumer_config(self.brokers, **soon, **FEW_AHEAD))
         try:
             reader.assign([TopicPartition(self.settings.topic(name), partition, start)])
             quiet_since = time.monotonic()

@@ -9,12 +9,9 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from headrace.contract.blocks import Block
 from headrace.contract.digests import block_digest
 from headrace.contract.errors import ContractError
-from headrace.contract.topics import BLOCKS, MIB
-from headrace.kafka import Cluster, brokers_of, checked, consumer_config, coordinate
+from headrace.contract.topics import BLOCKS
+from headrace.kafka import FEW_AHEAD, Cluster, brokers_of, checked, consumer_config, coordinate
 from services.planner.planner import Arrival
-
-AHEAD = {"queued.max.messages.kbytes": 8192, "fetch.max.bytes": 4 * MIB, "max.partition.fetch.bytes": MIB}
-"""A step takes few blocks, and one fetch is several times as large when it is unpacked. A larger block comes alone."""
 
 
 class BlockReader:
@@ -28,7 +25,7 @@ class BlockReader:
         self.cluster = cluster
         self.tokenizer = tokenizer
         self.topic = settings.topic(BLOCKS)
-        self.consumer = Consumer(consumer_config(brokers_of(settings), settings.topic("planner-blocks"), **AHEAD))
+        self.consumer = Consumer(consumer_config(brokers_of(settings), settings.topic("planner-blocks"), **FEW_AHEAD))
         self.partitions = cluster.partitions([BLOCKS])[BLOCKS]
         starts = {partition: positions.get(partition, 0) for partition in range(self.partitions)}
         self.consumer.assign([TopicPartition(self.topic, *place) for place in starts.items()])
