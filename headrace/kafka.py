@@ -43,7 +43,11 @@ TRANSIENT = (
 )
 """What a broker answers for a moment after a topic was made or after it started."""
 
-FEW_AHEAD = {"queued.max.messages.kbytes": 8192, "fetch.max.bytes": 4 * MIB, "max.partition.fetch.bytes": MIB}
+FEW_AHEAD: Mapping[str, Any] = {
+    "queued.max.messages.kbytes": 8192,
+    "fetch.max.bytes": 4 * MIB,
+    "max.partition.fetch.bytes": MIB,
+}
 """For readers whose memory should stay small: a fetch is several times as large when it is unpacked, and what a reader
 held stays with the process when it is closed. A larger record comes alone."""
 

@@ -27,7 +27,7 @@ def draw(samples: Sequence[Sample], path: Path) -> None:
         panel.grid(alpha=0.3)
         panel.set_ylim(bottom=0)
         panel.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.savefig(path, dpi=56)
+    figure.savefig(path, dpi=54)
 
 
 def lines(panel: Axes, samples: Sequence[Sample], prefixes: tuple[str, ...]) -> None:
