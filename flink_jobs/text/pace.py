@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 MB = 1_000_000
-WINDOW_SHARE = 24
-"""A window may take so small a part of the heap: while it is packed its tokens are there a dozen times over, most of
+OWN_MB = 200
+"""What the job takes of the heap itself: buffers of its producers, fetched records."""
+WINDOW_SHARE = 20
+"""A window may take so small a part of the rest: while it is packed its tokens are there a dozen times over, most of
 all as blocks, whose headers outweigh them. Measured in docs/results/2026-11-25-backlog.md."""
 
 
@@ -18,7 +20,7 @@ def window_bytes(taskmanager_memory_mb: int) -> int:
     """
     flink_mb = 0.9 * taskmanager_memory_mb - 256
     heap_mb = 0.65 * flink_mb - 128
-    return int(heap_mb * MB / WINDOW_SHARE)
+    return int((heap_mb - OWN_MB) * MB / WINDOW_SHARE)
 
 
 class Pace:
