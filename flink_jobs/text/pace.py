@@ -15,11 +15,11 @@ all as blocks, whose headers outweigh them. Measured in docs/results/2026-11-25-
 def window_bytes(taskmanager_memory_mb: int) -> int:
     """Bytes of encoded documents that one window of the whole job may hold, on a TaskManager of that size.
 
-    Its heap is what deploy/flink/config.yaml leaves: after overhead (a tenth) and metaspace (256 MB), without managed
-    memory (a quarter), network (a tenth) and 128 MB off the heap.
+    Its heap is what deploy/flink/config.yaml and Flink's defaults leave: after metaspace (256 MB) and overhead (a tenth),
+    without managed memory (a quarter), network (a tenth) and 128 MB off the heap.
     """
-    flink_mb = 0.9 * taskmanager_memory_mb - 256
-    heap_mb = 0.65 * flink_mb - 128
+    flink_mb = taskmanager_memory_mb - 256 - max(192, 0.1 * taskmanager_memory_mb)
+    heap_mb = 0.75 * flink_mb - max(64, 0.1 * flink_mb) - 128
     return int((heap_mb - OWN_MB) * MB / WINDOW_SHARE)
 
 
