@@ -15,7 +15,7 @@ all as blocks, whose headers outweigh them. Measured in docs/results/2026-11-25-
 def window_bytes(taskmanager_memory_mb: int) -> int:
     """Bytes of encoded documents that one window of the whole job may hold, on a TaskManager of that size.
 
-    Its heap is what deploy/flink/config.yaml and Flink's defaults leave: after metaspace (256 MB) and overhead (a tenth),
+    Its heap is what deploy/flink/config.yaml and Flink leave: after metaspace (256 MB) and overhead (a tenth),
     without managed memory (a quarter), network (a tenth) and 128 MB off the heap.
     """
     flink_mb = taskmanager_memory_mb - 256 - max(192, 0.1 * taskmanager_memory_mb)
