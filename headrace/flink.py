@@ -25,6 +25,9 @@ MAGIC = 0x4960672D
 HEADER = struct.Struct(">IiQ")
 """How every `_metadata` begins (Flink's Checkpoints.storeCheckpointMetadata): magic, version, checkpoint id."""
 
+SPLIT = struct.Struct(">iqq")
+NO_END = -(2**63)
+
 
 def rest_of(settings: Settings) -> str:
     """Address of the JobManager: the setting, else the local stack's."""
@@ -159,6 +162,23 @@ def newest_state(folder: Path) -> SavedState | None:
         *folder.glob(f"savepoints/*/{METADATA}"),
     ]
     return max((_saved(metadata) for metadata in complete), key=lambda state: state.number, default=None)
+
+
+def positions(state: SavedState, topic: str) -> dict[int, int]:
+    """Up to where the state counts the records of a topic as read, by partition; of partitions not read yet nothing.
+
+    As the Kafka connector writes a split: topic, partition, next offset (negative: not begun), no end. None at all if
+    there are so many that Flink puts them into a file of their own.
+    """
+    content = (state.path / METADATA).read_bytes()
+    name = struct.pack(">H", len(topic)) + topic.encode()
+    found: dict[int, int] = {}
+    for place in re.finditer(re.escape(name), content):
+        if len(content) - place.end() >= SPLIT.size:
+            partition, offset, end = SPLIT.unpack_from(content, place.end())
+            if end == NO_END and offset >= 0:
+                found[partition] = max(offset, found.get(partition, 0))
+    return found
 
 
 def _saved(metadata: Path) -> SavedState:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from headrace.contract.errors import ContractError
 from headrace.contract.settings import Settings
-from headrace.flink import FlinkRest, rest_of
+from headrace.flink import FlinkRest, newest_state, positions, rest_of
 from headrace.jobs.counting import NOTHING, Count, Counted, count
 from headrace.jobs.job import JOBS, TOKENIZE, Job, active
 from headrace.jobs.notes import COUNTED, Lost
@@ -40,14 +40,14 @@ def counted(settings: Settings, job: Job) -> Counted:
 def settled_count(settings: Settings, job: Job, job_id: str) -> Count | None:
     """Count a running job: all that it has read up to now, as soon as that must have its outcome.
 
-    A job that went on from a state commits the positions in it with its first checkpoints, so these come first; then a
-    window and two checkpoints. Blocks for them. None if they do not come: the job does not run well, count it later.
+    How far it has read says its newest checkpoint: its group learns that later, after a restore not before the job reads
+    on. Then a window and two checkpoints must pass; blocks for them. None if they do not come: count it later.
     What is missing is missing still after another window and two checkpoints: it is lost.
     """
     cluster, rest = Cluster(settings), FlinkRest(rest_of(settings))
     if not wait_checkpoints(settings, rest, job_id):
         return None
-    passed = cluster.committed(job.name, job.input)
+    passed = has_read(settings, cluster, job)
     before = counted(settings, job)
     found = None
     for _ in range(2):
@@ -58,6 +58,25 @@ def settled_count(settings: Settings, job: Job, job_id: str) -> Count | None:
         if not found.missing:
             break
     return found
+
+
+def has_read(settings: Settings, cluster: Cluster, job: Job) -> dict[int, int]:
+    """Up to where the job has read its input, by partition: by its newest state, where that says it, and its group."""
+    passed = cluster.committed(job.name, job.input)
+    for partition, offset in _in_newest_state(settings, job).items():
+        passed[partition] = max(offset, passed.get(partition, 0))
+    return passed
+
+
+def _in_newest_state(settings: Settings, job: Job) -> dict[int, int]:
+    """Positions in the newest state of a job that runs: while one looks, older checkpoints are deleted."""
+    for _ in range(5):
+        try:
+            state = newest_state(job.folder(settings))
+            return positions(state, settings.topic(job.input)) if state else {}
+        except FileNotFoundError:
+            continue
+    return {}
 
 
 def wait_checkpoints(settings: Settings, rest: FlinkRest, job_id: str) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from headrace.contract.errors import ContractError
-from headrace.flink import HEADER, MAGIC, SavedState, newest_state
+from headrace.flink import HEADER, MAGIC, NO_END, SPLIT, SavedState, newest_state, positions
 from headrace.jobs import check_age
 
 
@@ -66,3 +66,25 @@ def test_state_older_than_the_transactions_needs_a_word(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="--accept-loss"):
         check_age(state, limit_s=60, now=1061.0, accept_loss=False)
     check_age(state, limit_s=60, now=1061.0, accept_loss=True)
+
+
+def test_the_positions_in_a_state(tmp_path: Path) -> None:
+    def split(topic: str, partition: int, offset: int, end: int = NO_END) -> bytes:
+        return len(topic).to_bytes(2, "big") + topic.encode() + SPLIT.pack(partition, offset, end)
+
+    content = b"".join(
+        (
+            split("text.raw", 0, -3),  # what the enumerator knows: not begun
+            split("text.raw", 1, -3),
+            split("text.raw", 0, 50),
+            split("text.raw", 3, 7),
+            split("text.raw.old", 2, 9),
+            split("text.raw", 4, 9, end=12),  # by chance the same letters
+            b"\x00\x08text.raw",
+        )
+    )
+    folder = write_state(tmp_path / "chk-1", 1)
+    (folder / "_metadata").write_bytes(HEADER.pack(MAGIC, 6, 1) + content)
+    state = SavedState(folder, 1, time=0.0)
+    assert positions(state, "text.raw") == {0: 50, 3: 7}
+    assert positions(state, "text.clean") == {}
