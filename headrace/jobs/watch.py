@@ -40,8 +40,8 @@ def counted(settings: Settings, job: Job) -> Counted:
 def settled_count(settings: Settings, job: Job, job_id: str) -> Count | None:
     """Count a running job: all that it has read up to now, as soon as that must have its outcome.
 
-    How far it has read says its newest checkpoint: its group learns that later, after a restore not before the job reads
-    on. Then a window and two checkpoints must pass; blocks for them. None if they do not come: count it later.
+    How far it has read says its newest checkpoint: its group learns that later, after a restore not before the job
+    reads on. Then a window and two checkpoints must pass; blocks for them. None if they do not come: count it later.
     What is missing is missing still after another window and two checkpoints: it is lost.
     """
     cluster, rest = Cluster(settings), FlinkRest(rest_of(settings))
