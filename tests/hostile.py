@@ -438,6 +438,9 @@ SHAPES = [
 TIMES = [
     Hostile("published at the beginning", text("the beginning").encode(), time=1),
     Hostile("published in 1970", text("the year 1970").encode(), time=86_400_000),
+    Hostile("published at no time", text("no time at all").encode(), time=-1),
+    Hostile("published before 1970", text("the years before").encode(), time=-86_400_000),
+    Hostile("published before all years", text("a time before time").encode(), time=-(2**60)),
     Hostile("published now", text("this very minute").encode(), time=0),
 ]
 

@@ -39,10 +39,16 @@ CREATE TEMPORARY TABLE outcomes (
   'sink.transaction-naming-strategy' = 'POOLING'
 );
 
+-- A client may say any time, also one that no sink takes and no Python date holds: before 1970 counts as 1970.
+CREATE TEMPORARY VIEW dated AS
+SELECT `value`, headers, `partition`, `offset`,
+  CASE WHEN `timestamp` < TO_TIMESTAMP_LTZ(0, 3) THEN TO_TIMESTAMP_LTZ(0, 3) ELSE `timestamp` END AS `timestamp`
+FROM published;
+
 -- One row for every record. fingerprint: of an accepted text, else NULL. headers: why it is, or would be, rejected.
 CREATE TEMPORARY VIEW judged AS
 SELECT j.`value`, j.fingerprint, j.headers, p.`timestamp`
-FROM published AS p,
+FROM dated AS p,
   LATERAL TABLE(clean(p.`value`, p.headers, p.`partition`, p.`offset`, p.`timestamp`)) AS j(`value`, fingerprint, headers);
 
 -- Only accepted documents are remembered, and of them only the fingerprint and a count.
