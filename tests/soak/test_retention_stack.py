@@ -28,7 +28,7 @@ from headrace.local.stack import Stack
 
 pytestmark = pytest.mark.timeout(2400)
 
-ALL = ("--keep-hours", "0", "--keep-rejected-hours", "0", "--newest", "1", "--yes", "--json")
+ALL = ("--keep-hours", "0", "--newest", "1", "--yes", "--json")  # rejects stay, to be replayed
 
 
 def command(settings: Settings, *words: str) -> dict[str, Any]:
