@@ -62,11 +62,11 @@ def upgrade(settings: Settings, wanted: Sequence[Job], timeout_s: float = 600.0)
 
 
 def find_change(settings: Settings, job: Job) -> Change | None:
-    """What has changed since the job's state was made; None if the state fits, and if there is none.
+    """What has changed since the job was started; None if its state fits, and if it has none and does not run.
 
     Compiles the job. Raises ContractError for another cluster, topic or tokenizer than pinned.
     """
-    if newest_state(job.folder(settings)) is None:
+    if newest_state(job.folder(settings)) is None and not active(settings, job, FlinkRest(rest_of(settings)).jobs()):
         return None
     cluster = Cluster(settings)
     check_accepted(settings, job, accept_loss=False)
