@@ -85,7 +85,8 @@ class Load:
     def __init__(self, settings: Settings) -> None:
         self.partitions = 4
         self.topic = settings.topic(topics.RAW)
-        self.producer = Producer(producer_config(settings.kafka.brokers))
+        own = {"topic.metadata.refresh.interval.ms": 1000}  # else an added partition is not known for minutes
+        self.producer = Producer(producer_config(settings.kafka.brokers, **own))
         self.stopping = Event()
         self.sent = 0
         self.thread = Thread(target=self.run)
