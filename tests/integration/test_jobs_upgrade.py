@@ -44,7 +44,7 @@ def test_an_upgrade_under_load_loses_nothing_and_doubles_nothing(ensured: Settin
     assert "with an empty memory of duplicates" in done.stdout
 
     def report() -> tuple[int, ...]:
-        found = verify_once(cluster, "main", 60, lambda _: lambda _: None)
+        found = verify_once(cluster, ["main"], 60, lambda _: lambda _: None).report
         assert found.holds, found.wrong()
         return tuple(stage.left for stage in found.stages[:2])
 

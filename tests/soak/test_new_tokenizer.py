@@ -22,7 +22,7 @@ TINY = ROOT / "flink_jobs/tokenizer/tiny"
 
 def left(settings: Settings) -> list[int]:
     """Documents that have passed the clean and the tokenize job; everything holds."""
-    found = verify_once(Cluster(settings), "main", 60, lambda _: lambda _: None)
+    found = verify_once(Cluster(settings), ["main"], 60, lambda _: lambda _: None).report
     assert found.holds, found.wrong()
     return [stage.left for stage in found.stages[:2]]
 

@@ -45,7 +45,7 @@ def test_documents_in_added_partitions_go_all_the_way_to_the_plan(ensured: Setti
                 wait_for(lambda t=topic, g=name: len(cluster.committed(g, t)) == cluster.partitions([t])[t], topic)
 
         def left() -> list[int]:
-            found = verify_once(cluster, "main", 60, lambda _: lambda _: None)
+            found = verify_once(cluster, ["main"], 60, lambda _: lambda _: None).report
             assert found.holds, found.wrong()
             return [stage.left for stage in found.stages[:3]]
 

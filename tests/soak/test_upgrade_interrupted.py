@@ -73,7 +73,7 @@ def test_an_upgrade_may_be_interrupted_anywhere(ensured: Settings, changed: Path
             assert all(one != other for one, other in zip(before, after, strict=True)), moment
 
     def left() -> list[int]:
-        found = verify_once(cluster, "main", 60, lambda _: lambda _: None)
+        found = verify_once(cluster, ["main"], 60, lambda _: lambda _: None).report
         assert found.holds, found.wrong()
         return [stage.left for stage in found.stages[:2]]
 
