@@ -71,18 +71,23 @@ def needs_of_runs(checkpoint_dir: Path, runs: Sequence[str], newest: int) -> lis
 
 
 def rows(
-    cut: Cut, past: VerifiedCut, holder: str, rejected_from: Mapping[int, int], sizes: Mapping[str, float]
+    cut: Cut,
+    past: VerifiedCut,
+    holder: Need,
+    rejected_from: Mapping[int, int],
+    sizes: Mapping[str, float],
 ) -> list[Row]:
     """What goes of each partition when everything before `past` may go, as far as the jobs have passed it.
 
-    `holder` is who keeps `past` from being later; `rejected_from` the first reject that is kept for replay, by
-    partition; `sizes` the mean size of a record.
+    `holder` is who needs what comes first, and keeps `past` from being later. One who needs what lies before the cut
+    that verify began with keeps everything: where in the topics that begins is not known any more. `rejected_from` is
+    the first reject that is kept for replay, by partition; `sizes` the mean size of a record.
     """
     found = []
     for topic in DELETED:
         for partition in sorted(cut.end[topic]):
             first = cut.first[topic][partition]
-            target, by = past.position(topic, partition), holder
+            target, by = past.position(topic, partition), holder.by
             limits = {
                 RAW: (cut.passed[RAW].get(partition, 0), "clean job"),
                 CLEAN: (cut.passed[CLEAN].get(partition, 0), "tokenize job"),
@@ -90,6 +95,8 @@ def rows(
             }
             if topic in limits and limits[topic][0] < target:
                 target, by = limits[topic]
+            if holder.seq < cut.start.seq:
+                target, by = first, holder.by
             size = sizes.get(topic, 0.0) * max(0, target - first)
             found.append(Row(topic, partition, first, max(first, target), by, round(size)))
     found.append(Row(PLAN, 0, cut.first[PLAN][0], cut.first[PLAN][0], "kept for ever"))

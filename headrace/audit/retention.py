@@ -107,9 +107,8 @@ def look(cluster: Cluster, run: str, keep: Keep, begin: Begin, now_ms: int) -> O
     cut = cut.model_copy(update={"cluster": cluster.id(), "topics": cluster.topic_ids(), "time": now_ms})
     _check_same(proof.report, proof.logs, proof.manifests, cut, settings)
     needs = sorted([*needs, *_other_needs(cut, proof.planned, keep)], key=lambda need: need.seq)
-    holder = next(need.by for need in needs if need.seq >= cut.seq)
     rejected_from = cluster.offsets_since(REJECTED, now_ms - round(keep.rejected_hours * HOUR_MS))
-    return Outlook(proof.report, cut, rows(proof.logs.cut, cut, holder, rejected_from, again.sizes), needs)
+    return Outlook(proof.report, cut, rows(proof.logs.cut, cut, needs[0], rejected_from, again.sizes), needs)
 
 
 def delete(cluster: Cluster, wanted: Sequence[Row]) -> None:

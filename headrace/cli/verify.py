@@ -39,7 +39,8 @@ def verify(
         bool, typer.Option("--full", help="Read all that is left, not only what comes after the last verified cut.")
     ] = False,
     cut: Annotated[
-        bool, typer.Option("--cut", help="If all holds, for every run, go on from here next time. Deletes nothing.")
+        bool,
+        typer.Option("--cut", help="If all holds, begin behind what is older than retention.keep_hours next time."),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
@@ -98,7 +99,8 @@ def move_cut(settings: Settings, run: str, begin: Begin) -> Report:
     """Verify every run and write down where verify may begin next time."""
     cluster = Cluster(settings)
     writer = CutWriter(cluster)
-    outlook = look(cluster, run, Keep(), begin, int(time.time() * 1000))
+    keep = Keep(settings.retention.keep_hours)  # what is to stay for so long, retention finds by verifying it again
+    outlook = look(cluster, run, keep, begin, int(time.time() * 1000))
     if outlook.cut:
         writer.write(outlook.cut)
         counts = outlook.cut.counts

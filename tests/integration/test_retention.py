@@ -226,6 +226,8 @@ def test_a_run_that_stands_still_holds_back_and_is_named(path: Deployment) -> No
 
 def test_cuts_that_lie_are_named(path: Deployment) -> None:
     code, report, message = verify(path.settings, "--cut")
+    assert (code, path.cut().step) == (0, 0), "all of it is younger than retention.keep_hours"
+    code, report, message = verify(path.settings, "--cut", "--set", "retention.keep_hours=0")
     assert code == 0
     assert "verify begins behind step" in message
     cut = path.cut()
@@ -233,6 +235,15 @@ def test_cuts_that_lie_are_named(path: Deployment) -> None:
     assert (code, totals(later)) == (0, totals(report))
     assert later["records"] < report["records"]
     assert later["verified_before"]["planned"] == cut.counts.planned > 0
+
+    folder = path.settings.checkpoint_dir / "other" / "step-0000000000"  # wanted again, once the cut was behind it
+    folder.mkdir(parents=True)
+    first = path.trainer.manifest(1, 0, 0, None).model_copy(update={"run": "other", "fed": "00" * 16})
+    (folder / "manifest.json").write_bytes(first.encode())
+    code, done, _ = headrace_json(path.settings, "retention", "--json", *NOTHING_MORE)
+    assert (code, done["deleted"]) == (0, False), "what it needs lies before the cut, so nothing may go"
+    assert {row["by"] for row in done["partitions"]} == {"run other, step-0000000000", "kept for ever"}
+    (folder / "manifest.json").unlink()
 
     counts = cut.counts.model_copy(update={"published": cut.counts.published + 1})
     for value, kind in (

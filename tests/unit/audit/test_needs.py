@@ -63,7 +63,7 @@ def test_what_goes_ends_at_what_the_jobs_have_passed_and_at_rejects_that_are_kep
     first = {name: {0: 0, 1: 30} for name in READ}
     cut = Cut({RAW: {0: 50}, CLEAN: {0: 90, 1: 90}}, first, dict.fromkeys(READ, part))
     past = VerifiedCut(positions={name: {0: 60, 1: 20} for name in READ})
-    found = {(row.topic, row.partition): row for row in rows(cut, past, "run x", {0: 40}, {RAW: 10.0})}
+    found = {(row.topic, row.partition): row for row in rows(cut, past, Need(9, "run x"), {0: 40}, {RAW: 10.0})}
     assert (found[RAW, 0].target, found[RAW, 0].by, found[RAW, 0].records, found[RAW, 0].bytes) == (
         50,
         "clean job",
@@ -75,3 +75,14 @@ def test_what_goes_ends_at_what_the_jobs_have_passed_and_at_rejects_that_are_kep
     assert (found[BLOCKS, 0].target, found[BLOCKS, 0].by) == (60, "run x")
     assert (found[PLAN, 0].records, found[PLAN, 0].by) == (0, "kept for ever")
     assert [row.records for row in found.values() if row.partition == 1] == [0] * 5, "what is gone already stays gone"
+
+
+def test_who_needs_what_lies_before_the_cut_keeps_everything() -> None:
+    part = {0: 100}
+    here = dict.fromkeys(READ, part)
+    cut = Cut({RAW: part, CLEAN: part}, {name: {0: 0} for name in READ}, here, VerifiedCut(seq=10))
+    past = VerifiedCut(positions=here, seq=20)
+    assert sum(row.records for row in rows(cut, past, Need(10, "run x"), {}, {})) == 500
+    kept = rows(cut, past, Need(9, "run x"), {}, {})
+    assert [row.records for row in kept] == [0] * 6
+    assert {row.by for row in kept} == {"run x", "kept for ever"}
