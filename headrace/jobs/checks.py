@@ -9,8 +9,9 @@ from headrace.contract.documents import RejectedHeaders
 from headrace.contract.errors import ContractError
 from headrace.contract.settings import Settings
 from headrace.flink import SavedState
+from headrace.jobs.counting import NOTHING, Counted, reached
 from headrace.jobs.job import TOKENIZE, Job, Pinned
-from headrace.jobs.notes import Begun, Lost, Replaced, Stopped
+from headrace.jobs.notes import COUNTED, Begun, Lost, Replaced, Stopped
 from headrace.kafka import Cluster, coordinate
 
 
@@ -20,11 +21,11 @@ def check_may_begin(cluster: Cluster, job: Job) -> None:
     if begun is None:
         check_untouched(cluster, job)
         return
-    now = cluster.committed(job.name, job.input)
+    now = has_come_to(cluster, job)
     if any(now.get(partition, 0) != at for partition, at in begun.positions.items()):
         raise ContractError(
             f"job {job.name} has no state; it may begin at {begun.positions} of {job.input}, where it was upgraded,"
-            f" but its group stands at {now}: restore the state of job {job.name} in its folder"
+            f" but has come to {now} since: restore the state of job {job.name} in its folder"
         )
 
 
@@ -33,13 +34,21 @@ def check_current(cluster: Cluster, job: Job) -> None:
     replaced = Replaced.read(job.folder(cluster.settings) / Replaced.FILE)
     if replaced is None:
         return
-    now = cluster.committed(job.name, job.input)
+    now = has_come_to(cluster, job)
     if any(now.get(partition, 0) != at for partition, at in replaced.positions.items()):
         raise ContractError(
             f"the state of job {job.name} is of before an upgrade, at {replaced.positions} of {job.input}; the job that"
             f" replaced it has read up to {now}, so all between would be written twice: put the newer folder back"
         )
     (job.folder(cluster.settings) / Replaced.FILE).unlink()
+
+
+def has_come_to(cluster: Cluster, job: Job) -> dict[int, int]:
+    """Up to where a job that does not run has worked: its outcomes say it at once, its group with some delay."""
+    committed = cluster.committed(job.name, job.input)
+    before = Counted.read(job.folder(cluster.settings) / COUNTED) or NOTHING
+    outcomes_to = reached(cluster, job, before)
+    return {p: max(committed.get(p, 0), outcomes_to.get(p, 0)) for p in {*committed, *outcomes_to}}
 
 
 def check_shards(job: Job, pinned: Pinned, settings: Settings) -> None:

@@ -17,8 +17,8 @@ from headrace.contract.errors import ContractError, HeadraceError
 from headrace.contract.settings import Settings
 from headrace.flink import FlinkRest, RunningJob, newest_state, rest_of
 from headrace.jobs.aside import finish_setting_aside, set_aside
-from headrace.jobs.checks import check_accepted, check_current
-from headrace.jobs.counting import count, reached, unread
+from headrace.jobs.checks import check_accepted, check_current, has_come_to
+from headrace.jobs.counting import count, unread
 from headrace.jobs.job import CLEAN, JOBS, TOKENIZE, Job, active
 from headrace.jobs.notes import COUNTED, check_pinned, pins
 from headrace.jobs.start import commit, run, stop
@@ -124,9 +124,7 @@ def drain(settings: Settings, rest: FlinkRest, running: RunningJob, timeout_s: f
 def begin_anew(settings: Settings, change: Change) -> Iterator[str]:
     """Make sure that the stopped job is empty, move its group right behind, and set its state aside."""
     job, cluster, before = change.job, Cluster(settings), counted(settings, change.job)
-    committed = cluster.committed(job.name, job.input)
-    outcomes_to = reached(cluster, job, before)
-    positions = {p: max(at, outcomes_to.get(p, 0)) for p, at in committed.items()}
+    positions = has_come_to(cluster, job)
     found = count(cluster, job, before, positions)
     if found.missing:
         raise ContractError(
@@ -134,7 +132,7 @@ def begin_anew(settings: Settings, change: Change) -> Iterator[str]:
             f" been read and have no outcome yet; they are in its state alone. Nothing was set aside: {OLD_VERSION}"
         )
     found.counted.write(job.folder(settings) / COUNTED)
-    commit(cluster, job, {p: at for p, at in positions.items() if at != committed[p]})
+    commit(cluster, job, positions)
     yield f"{job.name}: empty, every record up to {positions} of {job.input} has its outcome"
     aside = set_aside(settings, job, positions, pins(cluster, job, settings, plan=""), time.time())
     yield f"{job.name}: begins anew there, {memory_of(job)}; its state of before lies in {aside}"
