@@ -16,6 +16,7 @@ import torch.distributed as dist
 from headrace.arguments import settings_of
 from headrace.checkpoints import finished
 from headrace.contract.errors import DependencyError, HeadraceError
+from headrace.contract.events import GROUP_FORMED, IMPORTED, STATE_LOADED, TRAINING
 from headrace.contract.settings import Settings
 from headrace.kafka import Cluster
 from headrace.observe import serve_metrics, start_logging
@@ -43,6 +44,7 @@ LAST_WORDS_S = 1.0
 
 def run_rank(settings: Settings, place: Place) -> None:
     """Join the fleet, resume the run or begin it, train until told to stop, save, and leave."""
+    log.info(IMPORTED, extra={"pid": os.getpid()})
     signals = Signals(place.launcher)
     faulthandler.dump_traceback_later(settings.trainer.watchdog_s, exit=True)
     make_deterministic(settings.trainer.threads)
@@ -50,12 +52,14 @@ def run_rank(settings: Settings, place: Place) -> None:
     device = choose_device(settings.trainer.device, place.local_rank, place.local_size)
     shared = settings.trainer.device == "cuda_shared"
     group = join(place, device, settings.trainer.collective_timeout_s, shared)
+    log.info(GROUP_FORMED)
     with closing(Control(group, signals, Commands(settings) if group.leads else None)) as control:
         run, state = prepare(settings, group, control)
+        log.info(STATE_LOADED, extra={"step": state.step})
         if wait_until_allowed(run, state):
             with closing(Stream(settings, assembler(settings, group, run.saver.identity, state))) as steps:
                 extra = {"run": settings.trainer.run, "step": state.step, "ranks": place.size, "pid": os.getpid()}
-                log.info("training", extra=extra)
+                log.info(TRAINING, extra=extra)
                 train(run, state, steps)
     run.reporter.flush()
     faulthandler.cancel_dump_traceback_later()

@@ -7,6 +7,7 @@ and each rank is a fork of it. Nor does torchrun tell a clean end on SIGTERM fro
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import runpy
@@ -21,7 +22,10 @@ from types import FrameType
 
 from headrace.arguments import settings_of
 from headrace.contract.errors import HeadraceError
+from headrace.contract.events import RANK_ENDED, RANKS_GONE, RANKS_STARTED
 from headrace.observe import start_logging
+
+log = logging.getLogger("headrace")
 
 IMPORTED_ONCE = ["trainer.loop", "trainer.start", "trainer.stream", "transformers.models.llama.modeling_llama"]
 FAILED_S = 10.0
@@ -50,17 +54,20 @@ class Fleet:
         """Start all, pass on SIGTERM, wait for all; the exit code of the rank that failed first, else 0."""
         for rank in self.ranks:
             rank.start()
+        log.info(RANKS_STARTED, extra={"pids": [rank.pid for rank in self.ranks], "restarts": 0})
         code, deadline, passed_on = 0, float("inf"), False
         while alive := [rank for rank in self.ranks if rank.is_alive()]:
             wait([rank.sentinel for rank in alive], timeout=0.2)
             if not code and (code := first_failure(self.ranks)):
                 deadline = time.monotonic() + FAILED_S
+                log.warning(RANK_ENDED, extra={"code": code})
             if (code or self.told) and not passed_on:
                 passed_on = True
                 _signal(alive, signal.SIGTERM)
             if time.monotonic() > deadline:
                 _signal(alive, signal.SIGKILL)
         code = code or first_failure(self.ranks)
+        log.info(RANKS_GONE, extra={"code": code})
         too_young_to_hear = self.told and code == 128 + signal.SIGTERM
         return 0 if too_young_to_hear else code
 
@@ -93,7 +100,7 @@ def _signal(ranks: Sequence[BaseProcess], number: signal.Signals) -> None:
 
 def main() -> int:
     """The fleet of the settings. (The ranks read the same arguments and the same environment.)"""
-    log = start_logging("fleet", "INFO")
+    start_logging("fleet", "INFO")
     try:
         settings = settings_of("trainer.fleet", "All ranks of a trainer on one machine.")
     except HeadraceError as error:

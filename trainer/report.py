@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from headrace.checkpoints import Checkpoint
 from headrace.contract import metrics
 from headrace.contract.errors import DependencyError
+from headrace.contract.events import FIRST_STEP
 from headrace.contract.settings import Settings
 from headrace.contract.topics import CHECKPOINTS, STEPS
 from headrace.contract.training import CheckpointAnnouncement, IdleReport, StepReport, announcement_key
@@ -97,11 +98,15 @@ class Reporter:
         self.metrics = metrics
         self.producer = producer
         self.clock = clock
+        self.begun = False
         self.idle_at = 0.0
         self.lost: KafkaError | None = None
 
     def step(self, report: StepReport) -> None:
         """One step was applied."""
+        if self.producer is not None and not self.begun:
+            log.info(FIRST_STEP, extra={"step": report.step})
+        self.begun = True
         self.metrics.step(report)
         self._send(self.steps, report.run, report.encode())
         self.idle_at = self.clock() + IDLE_S
