@@ -7,7 +7,9 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import closing
+from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,7 +22,7 @@ from headrace.contract.events import GROUP_FORMED, IMPORTED, STATE_LOADED, TRAIN
 from headrace.contract.settings import Settings
 from headrace.kafka import Cluster
 from headrace.observe import serve_metrics, start_logging
-from trainer.assemble import Assembler, Pins, Position, Share
+from trainer.assemble import Assembler, Pins, Position, Share, Work
 from trainer.checkpoint import Checkpoints
 from trainer.control import Commands, Control, Signals
 from trainer.fingerprint import make_deterministic
@@ -60,11 +62,18 @@ def run_rank(settings: Settings, place: Place) -> None:
             with closing(Stream(settings, assembler(settings, group, run.saver.identity, state))) as steps:
                 extra = {"run": settings.trainer.run, "step": state.step, "ranks": place.size, "pid": os.getpid()}
                 log.info(TRAINING, extra=extra)
-                train(run, state, steps)
+                train(run, state, before(settings.trainer.until_step, state, steps))
+                if settings.trainer.until_step:
+                    leave(run, state)
     run.reporter.flush()
     faulthandler.cancel_dump_traceback_later()
     log.info("left", extra={"run": settings.trainer.run, "step": state.step})
     dist.destroy_process_group()
+
+
+def before(end: int, state: State, steps: Iterable[Work | None]) -> Iterable[Work | None]:
+    """The steps up to step `end`, which is not taken any more; all of them where that is 0."""
+    return takewhile(lambda _: not end or state.step < end, steps)
 
 
 def serve(first_port: int, rank: int) -> None:

@@ -26,6 +26,7 @@ OPERATIONAL = {
     "keep_checkpoints",
     "keep_every_steps",
     "require_bitwise",
+    "until_step",
     "fetch_timeout_s",
     "collective_timeout_s",
     "watchdog_s",

@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from headrace.contract.blocks import Block
 from headrace.contract.errors import SettingsError
+from headrace.contract.settings import SHIPPED_MODELS
 from trainer.batch import Leaf, make_leaf
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def new_model(name: str, vocabulary: int, seed: int) -> PreTrainedModel:
     A directory without weights, like the shipped ones, gets a vocabulary that fits the tokenizer; weights keep theirs.
     Raises SettingsError where there is no such directory.
     """
-    directory = SHIPPED / name if name in ("small", "tiny") else Path(name).expanduser()
+    directory = SHIPPED / name if name in SHIPPED_MODELS else Path(name).expanduser()
     if not (directory / "config.json").exists():
         raise SettingsError(f"trainer.model = {name!r}: neither small nor tiny, nor a directory with a config.json")
     seed_everything(seed)

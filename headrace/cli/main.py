@@ -24,6 +24,7 @@ from headrace.cli import (
     status,
     tokenizer,
     topics,
+    train,
     up,
     verify,
 )
@@ -57,6 +58,7 @@ app.command()(settings.settings)
 app.command()(publish.publish)
 app.add_typer(checkpoints.app)
 app.add_typer(runs.app)
+app.command()(train.train)
 app.command()(sample.sample)
 app.add_typer(tokenizer.app)
 app.command()(verify.verify)

@@ -33,16 +33,21 @@ Brokers = Annotated[
 
 
 def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the shared options; it receives the resolved Settings as its first argument `settings`."""
+    """Give a command the shared options; it receives the resolved Settings as its first argument `settings`.
+
+    One that has a parameter `assignments` is also told what was said by --set, word for word.
+    """
+    signature = inspect.signature(command, eval_str=True)
 
     @functools.wraps(command)
     def run(*args: Any, config: Path | None, assign: list[str] | None, brokers: str | None, **kwargs: Any) -> Any:
         assignments = [*(assign or ()), *([f"kafka.brokers={brokers}"] if brokers else ())]
         settings: Settings = load(config, assignments).settings
+        if "assignments" in signature.parameters:
+            kwargs["assignments"] = tuple(assign or ())
         return command(settings, *args, **kwargs)
 
-    signature = inspect.signature(command, eval_str=True)
-    own = [parameter for name, parameter in signature.parameters.items() if name != "settings"]
+    own = [one for name, one in signature.parameters.items() if name not in ("settings", "assignments")]
     shared = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
         for name, kind in (("config", Config), ("assign", Assign), ("brokers", Brokers))

@@ -24,6 +24,6 @@ def sample(
     """Let the newest checkpoint of the run (trainer.run) go on from a prompt."""
     asked = {"prompt": prompt, "count": count, "tokens": tokens, "seed": seed}
     command = [sys.executable, "-m", "trainer.sample", *(f"--{name}={value}" for name, value in asked.items())]
-    environment = {**os.environ, **settings.environment()}
+    environment = {**os.environ, **settings.absolute.environment()}
     if code := subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
         raise typer.Exit(code)

@@ -27,6 +27,7 @@ from headrace.contract.topics import MIB, TRANSACTION_TIMEOUT_MS
 PREFIX = "HEADRACE_"
 CONFIG_VARIABLE = "HEADRACE_CONFIG"
 DEFAULT_FILE = "headrace.toml"
+SHIPPED_MODELS = ("small", "tiny")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -116,6 +117,7 @@ class Trainer(Group):
         0, ge=0, description="one checkpoint in so many steps keeps its weights for ever; 0: off"
     )
     require_bitwise: bool = Field(False, description="refuse to resume where bit-equality is not given")
+    until_step: int = Field(0, ge=0, description="a trainer saves and ends before this step; 0: it goes on for ever")
     fetch_timeout_s: float = Field(45.0, gt=0, description="a planned block not in memory by then ends the rank")
     collective_timeout_s: float = Field(90.0, gt=0, description="a collective not finished by then ends the rank")
     watchdog_s: float = Field(180.0, gt=0, description="a loop without progress for so long dumps its stacks and ends")
@@ -195,6 +197,23 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)
+
+    @property
+    def absolute(self) -> Settings:
+        """The same with every path absolute: for a child with another working directory."""
+        model = self.trainer.model
+        changes: dict[str, dict[str, Any]] = {
+            "tokenizer": {"path": str(self.tokenizer_file.resolve())},
+            "trainer": {
+                "checkpoint_dir": str(self.checkpoint_dir),
+                "model": model if model in SHIPPED_MODELS else str(Path(model).expanduser().resolve()),
+            },
+            "flink": {"state_dir": str(self.flink_state_dir)},
+            "local": {"data_dir": str(self.data_dir), "cache_dir": str(self.cache_dir)},
+        }
+        return self.model_copy(
+            update={name: getattr(self, name).model_copy(update=values) for name, values in changes.items()}
+        )
 
     @property
     def data_dir(self) -> Path:

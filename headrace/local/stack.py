@@ -37,23 +37,12 @@ def settle(settings: Settings) -> Settings:
         if value:
             raise SettingsError(f"{key} is {value}, but a local stack runs its own: leave it out")
     chosen = ports.choose(settings)
-    model = settings.trainer.model
-    return settings.model_copy(
+    there = settings.absolute
+    return there.model_copy(
         update={
-            "kafka": settings.kafka.model_copy(update={"brokers": f"{ports.HOST}:{chosen.broker}"}),
-            "flink": settings.flink.model_copy(
-                update={"rest": f"http://{ports.HOST}:{chosen.flink}", "state_dir": str(settings.flink_state_dir)}
-            ),
-            "trainer": settings.trainer.model_copy(
-                update={
-                    "checkpoint_dir": str(settings.checkpoint_dir),
-                    "model": model if model in ("small", "tiny") else str(Path(model).expanduser().resolve()),
-                }
-            ),
-            "tokenizer": settings.tokenizer.model_copy(update={"path": str(settings.tokenizer_file.resolve())}),
-            "local": settings.local.model_copy(
-                update={"data_dir": str(settings.data_dir), "cache_dir": str(settings.cache_dir), "ports": chosen}
-            ),
+            "kafka": there.kafka.model_copy(update={"brokers": f"{ports.HOST}:{chosen.broker}"}),
+            "flink": there.flink.model_copy(update={"rest": f"http://{ports.HOST}:{chosen.flink}"}),
+            "local": there.local.model_copy(update={"ports": chosen}),
         }
     )
 

@@ -1,0 +1,101 @@
+"""`headrace train`: a second run over the same plan, here and now."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+from headrace.cli.options import out, with_settings
+from headrace.contract.errors import DependencyError, SettingsError
+from headrace.contract.settings import CONFIG_VARIABLE, PREFIX, ROOT, Settings
+
+
+@with_settings
+def train(
+    settings: Settings,
+    assignments: tuple[str, ...],
+    run: Annotated[str, typer.Argument(help="Its name: a new one begins, one that there is goes on.")],
+    ranks: Annotated[int | None, typer.Option("--ranks", min=1, help="Processes; else trainer.ranks.")] = None,
+    until_end: Annotated[
+        bool, typer.Option("--until-end", help="Save and end behind the last step that is planned now.")
+    ] = False,
+    until: Annotated[
+        int | None, typer.Option("--until", metavar="STEP", min=1, help="Save and end before this step.")
+    ] = None,
+) -> None:
+    """Train a run on the steps of the plan, in their order, from its newest checkpoint or from step 0 on.
+
+    It takes all settings from the running stack, if there is one, but for `--set trainer.…`; what it was begun with it
+    keeps. Without --until-end and --until it follows the plan until Ctrl-C, which saves. No other run notices:
+    the main run alone paces the planner. `headrace runs start` lets the stack do it instead.
+    """
+    from headrace.beside import check_free, newest_manifest, settings_beside
+    from headrace.kafka import Cluster
+
+    base = stack_or(settings)
+    own = settings_beside(base, run, assignments)
+    check_free(own)
+    Cluster(own).wait(2)
+    if until_end:
+        until = planned_steps(own)
+    changes = {"ranks": ranks or own.trainer.ranks, "until_step": until or own.trainer.until_step}
+    ports = own.local.ports.model_copy(update={"trainer_metrics": 0})
+    own = own.model_copy(
+        update={
+            "trainer": own.trainer.model_copy(update=changes),
+            "local": own.local.model_copy(update={"ports": ports}),
+        }
+    )
+    if code := run_fleet(own):
+        raise typer.Exit(code)
+    saved = newest_manifest(own, run)
+    step = f"up to step {saved.step}" if saved else "nowhere"
+    out.print(f"run {run} is saved {step}: `headrace runs list`, `headrace verify --run {run}`", highlight=False)
+
+
+def stack_or(settings: Settings) -> Settings:
+    """The settings of the running stack, unless there is none or another broker is named; then these, absolute."""
+    from headrace.local import state
+
+    running = None if settings.kafka.brokers else state.running(settings.data_dir)
+    return running.settings if running else settings.absolute
+
+
+def planned_steps(settings: Settings) -> int:
+    """How many steps the plan has now; raises SettingsError when it has none."""
+    from headrace.kafka import Cluster
+    from headrace.local.status import last_planned
+
+    if (last := last_planned(Cluster(settings))) is None:
+        raise SettingsError("--until-end: nothing is planned yet. Leave it out to follow the plan as it comes")
+    return last.step + 1
+
+
+def run_fleet(settings: Settings) -> int:
+    """Run all ranks, showing what they log, until they end; the exit code. Ctrl-C and SIGTERM let them save and end."""
+    from headrace.cli.logs import readable
+
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    environment = {**mine, **settings.environment(), CONFIG_VARIABLE: os.devnull}
+    fleet = subprocess.Popen(
+        ["setpriv", "--pdeathsig", "TERM", "--", sys.executable, "-m", "trainer.fleet"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    before = {number: signal.signal(number, lambda *_: fleet.terminate()) for number in (signal.SIGINT, signal.SIGTERM)}
+    assert fleet.stdout is not None
+    for line in fleet.stdout:
+        typer.echo(readable(line.rstrip("\n"), "trainer"), err=True)
+    code = fleet.wait()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    return code if code >= 0 else DependencyError.exit_code
