@@ -3,8 +3,6 @@
 One rank goes over NCCL; several ranks on one device over gloo, which sends from the memory of the CPU.
 """
 
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +10,14 @@ import pytest
 import torch
 from fleet_of_tests import (
     Outcome,
-    keep_steps,
+    die_while_writing,
     kept_steps,
+    make_folder,
     make_settings,
     my_work,
     on_ranks,
     open_run,
     train_until,
-    write_tokenizer,
 )
 
 from headrace.checkpoints import finished
@@ -36,10 +34,7 @@ STEPS = 24
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("runs")
-    write_tokenizer(directory / "tokenizer.json")
-    keep_steps(directory, STEPS)
-    return directory
+    return make_folder(tmp_path_factory.mktemp("runs"), STEPS)
 
 
 def trained(folder: Path, run: str, ranks: int, device: str, stop: int = STEPS, **trainer: Any) -> Outcome:
@@ -74,23 +69,11 @@ def test_one_rank_computes_on_the_gpu_and_copies_through_pinned_memory(folder: P
     assert found == ("nccl", "cuda:0", {"cuda"}, {True})
 
 
-def die_while_writing(group: Group, settings: Settings) -> None:
-    """The process is gone while a checkpoint behind step 15 is written."""
-    run, state = open_run(group, settings)
-
-    def die() -> None:
-        if run.saver.room is not None and run.saver.room.step >= 16:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    run.saver.flush = die
-    train(run, state, my_work(kept_steps(settings), group, settings.trainer.leaf_blocks))
-
-
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 def test_killed_and_resumed_over_nccl_the_weights_are_those_of_an_uninterrupted_run(folder: Path, dtype: str) -> None:
     whole = trained(folder, f"whole-{dtype}", 1, "cuda", dtype=dtype)
     settings = make_settings(folder, run=f"broken-{dtype}", dtype=dtype, checkpoint_steps=8, require_bitwise=True)
-    (gone,) = on_ranks(1, die_while_writing, settings, device="cuda")
+    (gone,) = on_ranks(1, die_while_writing, settings, 15, device="cuda")
     assert isinstance(gone, EOFError)
     there = [checkpoint.manifest.step for checkpoint in finished(settings.checkpoint_dir / settings.trainer.run)]
     assert there[-1] < 16

@@ -5,14 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from small_stack import publish
+from upgrading import ensured, wait_for
 
 from headrace import jobs
-from headrace.client import Publisher
 from headrace.contract import topics
 from headrace.contract.documents import RejectedHeaders
 from headrace.contract.errors import ContractError, DependencyError
@@ -21,6 +22,8 @@ from headrace.contract.topics import Topic
 from headrace.flink import HEADER, MAGIC, FlinkRest, newest_state
 from headrace.jobs import CLEAN, JOBS, PINNED, TOKENIZE, Pinned, check_untouched, commit_beginning
 from headrace.kafka import Cluster, consumer_config, producer_config
+
+__all__ = ["ensured"]  # a fixture
 
 
 def produce(settings: Settings, topic: str, headers: dict[str, bytes] | None = None) -> None:
@@ -121,36 +124,9 @@ os._exit(0)
 """
 
 
-@pytest.fixture
-def ensured(settings: Settings, flink: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """Settings under which `jobs.ensure` submits to the session's cluster; what it started is cancelled in the end."""
-    for name, value in flink.items():
-        monkeypatch.setenv(name, value)
-    quick = ["flink.checkpoint_interval_ms=500", "flink.parallelism=1"]
-    own = load(environment=settings.environment(), assignments=quick).settings
-    yield own
-    rest = FlinkRest(own.flink.rest)
-    for job in JOBS:
-        if running := jobs.active(own, job, rest.jobs()):
-            rest.cancel(running.id)
-
-
-def wait_for(done: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 90
-    while not done():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.2)
-
-
 def ended(settings: Settings) -> bool:
     listed = FlinkRest(settings.flink.rest).jobs()
     return all(jobs.active(settings, job, listed) is None for job in JOBS)
-
-
-def publish(settings: Settings, first: int, count: int) -> None:
-    with Publisher(settings) as publisher:
-        for number in range(first, first + count):
-            publisher.publish(f"This is the document with number {number} of a small stream of text.")
 
 
 def decided(settings: Settings) -> list[tuple[int, int]]:
@@ -168,7 +144,7 @@ def test_the_first_start_each_restart_and_what_cannot_be_restored(ensured: Setti
     assert cluster.end_offsets(topics.CLEAN, committed=False) != cluster.end_offsets(topics.CLEAN)
 
     # The first start, from the beginning; a second look leaves the jobs alone.
-    publish(settings, 0, 30)
+    publish(settings, 30)
     first = {done.job: done for done in jobs.ensure(settings)}
     assert all(done.submitted and done.from_state is None for done in first.values())
     wait_for(lambda: decided(settings) == sorted(cluster.end_offsets(topics.RAW).items()), "30 documents decided")
@@ -186,7 +162,7 @@ def test_the_first_start_each_restart_and_what_cannot_be_restored(ensured: Setti
     second = {done.job: done for done in jobs.ensure(settings)}
     assert not second["tokenize"].submitted
     assert second["clean"].from_state == newest.path
-    publish(settings, 30, 30)
+    publish(settings, 30)
     wait_for(lambda: decided(settings) == sorted(cluster.end_offsets(topics.RAW).items()), "60 documents decided")
 
     # Stopped with savepoints, both go on from these.

@@ -6,7 +6,6 @@ The documents are few and the model is tiny; what counts is that each document i
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import time
@@ -15,15 +14,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from small_stack import assert_each_trained_once, make_settings, publish
 from typer.testing import CliRunner, Result
 
-from headrace.audit.verify import verify_deployment
 from headrace.cli.main import app
-from headrace.client import Publisher
 from headrace.contract.errors import ContractError, SettingsError
 from headrace.contract.plan import Step, decode_plan
-from headrace.contract.settings import Ports, Settings, load
-from headrace.contract.topics import CLEAN, PLAN, RAW
+from headrace.contract.settings import Settings
+from headrace.contract.topics import PLAN
 from headrace.kafka import Cluster, coordinate
 from headrace.local import parts, process, state
 from headrace.local.parts import ready
@@ -31,24 +29,7 @@ from headrace.local.stack import Stack
 from headrace.local.status import last_trained
 
 pytestmark = pytest.mark.timeout(600)
-ZEROS = [f"local.ports.{name}=0" for name in Ports.model_fields]
 KILLED = ("planner", "rank1", "taskmanager", "jobs", "jobmanager", "broker")
-
-
-def make_settings(folder: Path) -> Settings:
-    """A fresh stack on free ports: tiny model, short windows."""
-    return load(
-        environment={"HEADRACE_CONFIG": os.devnull},
-        assignments=[
-            *ZEROS,
-            f"local.data_dir={folder}",
-            "trainer.model=tiny",
-            "trainer.leaf_blocks=3",
-            "tokenize.block_tokens=64",
-            "tokenize.window_s=1",
-            "flink.checkpoint_interval_ms=1000",
-        ],
-    ).settings
 
 
 @pytest.fixture(scope="module")
@@ -58,26 +39,6 @@ def running(jars_there: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
         whole.wait_running(300)
         yield whole
     assert process.marked(data_dir) == []
-
-
-def published(settings: Settings) -> int:
-    """Documents in `text.raw`, which is written without transactions."""
-    return sum(Cluster(settings).end_offsets(RAW).values())
-
-
-def publish(settings: Settings, count: int) -> None:
-    """Documents with numbers of their own, so that none is a duplicate of another."""
-    first = published(settings)
-    with Publisher(settings) as publisher:
-        for number in range(first, first + count):
-            publisher.publish(f"This is the document with number {number} of a small stream of text.")
-
-
-def assert_each_trained_once(settings: Settings) -> None:
-    report = verify_deployment(settings, "main", 120, lambda records: lambda more: None)
-    report.settled = True
-    assert report.holds, report.as_json()
-    assert sum(1 for _ in records(settings, CLEAN)) == published(settings)
 
 
 def records(settings: Settings, topic: str) -> Iterator[object]:
@@ -198,9 +159,9 @@ def test_nothing_outlives_a_killed_supervisor_and_up_works_again(jars_there: Non
 def test_a_stack_ends_with_its_owner(jars_there: None, tmp_path: Path) -> None:
     program = f"""
 import sys, time
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from pathlib import Path
-from test_stack import make_settings
+from small_stack import make_settings
 from headrace.local.stack import Stack
 from headrace.local.status import last_trained
 with Stack(make_settings(Path({str(tmp_path)!r})), ("broker",)) as stack:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from reports import step_report
 
 from headrace.contract.blocks import Block, Seal
 from headrace.contract.digests import block_digest, run_digest
@@ -152,7 +153,7 @@ def seal_of(packed: Sequence[Packed]) -> Seal:
 
 
 def report_of(step: Step, attempt: str, fed: bytes, run: str = RUN) -> StepReport:
-    return StepReport(
+    return step_report(
         run=run,
         attempt=attempt,
         seq=step.seq,
@@ -161,14 +162,6 @@ def report_of(step: Step, attempt: str, fed: bytes, run: str = RUN) -> StepRepor
         loss=10.0 / (3 + step.step),
         tokens=step.tokens,
         tokens_total=step.tokens_before + step.tokens,
-        grad_norm=1.0,
-        learning_rate=0.1,
-        skipped=False,
-        seconds={},
-        age_s=0.0,
-        sources={},
-        ranks=2,
-        time=0,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 import pytest
 import safetensors.numpy
+from reports import step_report
 
 from flink_jobs.text.outcome import stop_at_newer
 from headrace.audit.blockview import view
@@ -24,7 +25,6 @@ from headrace.contract.training import (
     Command,
     IdleReport,
     Manifest,
-    StepReport,
     decode_report,
 )
 
@@ -39,23 +39,7 @@ RECORDS: list[tuple[Callable[[bytes | None, Coordinate], Record], Record]] = [
     (Seal.decode, Seal(start=0, end=1, shard=0, documents=1, tokens=1, blocks=1, digest="")),
     (decode_plan, Origin(**PINS, time=1)),
     (decode_plan, Step(seq=1, step=0, blocks=(Run(0, 0, 0, 1, ""),), tokens=1, tokens_before=0, next={0: 1}, time=1)),
-    (
-        decode_report,
-        StepReport(
-            **WHO,
-            fed="",
-            loss=1,
-            tokens=1,
-            tokens_total=1,
-            grad_norm=1,
-            learning_rate=1,
-            skipped=False,
-            seconds={},
-            age_s=1,
-            sources={},
-            ranks=1,
-        ),
-    ),
+    (decode_report, step_report(**WHO)),
     (decode_report, IdleReport(**WHO, fed="")),
     (CheckpointAnnouncement.decode, CheckpointAnnouncement(**WHO, path="p", bytes=1)),
     (Command.decode, Command(run="main", id="i", command="stop", time=1)),

@@ -2,30 +2,14 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from reports import step_report
 
 from headrace.contract.training import MAIN_RUN, CheckpointAnnouncement, IdleReport, StepReport
 from services.planner.throttle import Patience, Progress, Throttle
 
 
 def applied(step: int, run: str = MAIN_RUN) -> StepReport:
-    return StepReport(
-        run=run,
-        attempt="a",
-        seq=step + 1,
-        step=step,
-        fed="",
-        loss=1.0,
-        tokens=1,
-        tokens_total=1,
-        grad_norm=1.0,
-        learning_rate=0.1,
-        skipped=False,
-        seconds={},
-        age_s=0.0,
-        sources={},
-        ranks=1,
-        time=0,
-    )
+    return step_report(run=run, seq=step + 1, step=step)
 
 
 def idle(step: int, run: str = MAIN_RUN) -> IdleReport:

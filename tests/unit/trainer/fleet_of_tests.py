@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import signal
 import tempfile
 import time
 import traceback
@@ -157,6 +158,13 @@ def keep_steps(directory: Path, count: int) -> None:
     (directory / "plan.pickle").write_bytes(pickle.dumps(steps))
 
 
+def make_folder(directory: Path, count: int) -> Path:
+    """What runs of one plan of `count` steps share: its blocks, and a tokenizer."""
+    write_tokenizer(directory / "tokenizer.json")
+    keep_steps(directory, count)
+    return directory
+
+
 def kept_steps(settings: Settings) -> list[tuple[Step, list[Fetched]]]:
     steps: list[tuple[Step, list[Fetched]]] = pickle.loads(
         settings.tokenizer_file.with_name("plan.pickle").read_bytes()
@@ -209,6 +217,18 @@ def train_until(group: Group, settings: Settings, stop: int) -> Outcome:
     if group.leads:
         run.saver.save(state)
     return outcome(run, state)
+
+
+def die_while_writing(group: Group, settings: Settings, behind: int) -> None:
+    """The process is gone when all files of a checkpoint behind step `behind` are there, but not its manifest."""
+    run, state = open_run(group, settings)
+
+    def die() -> None:
+        if run.saver.room is not None and run.saver.room.step > behind:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    run.saver.flush = die
+    train(run, state, my_work(kept_steps(settings), group, settings.trainer.leaf_blocks))
 
 
 def outcome(run: Run, state: State) -> Outcome:

@@ -12,8 +12,8 @@ import torch.distributed as dist
 from fleet_of_tests import (
     Outcome,
     Told,
-    keep_steps,
     kept_steps,
+    make_folder,
     make_settings,
     make_steps,
     my_work,
@@ -36,10 +36,7 @@ STEPS = 40
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("runs")
-    write_tokenizer(directory / "tokenizer.json")
-    keep_steps(directory, STEPS)
-    return directory
+    return make_folder(tmp_path_factory.mktemp("runs"), STEPS)
 
 
 @pytest.fixture(scope="module")

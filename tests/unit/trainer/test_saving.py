@@ -3,7 +3,6 @@
 import os
 import resource
 import shutil
-import signal
 import subprocess
 from collections import namedtuple
 from collections.abc import Iterator
@@ -18,8 +17,9 @@ from fleet_of_tests import (
     SOURCE,
     Outcome,
     Told,
-    keep_steps,
+    die_while_writing,
     kept_steps,
+    make_folder,
     make_settings,
     my_work,
     on_ranks,
@@ -333,10 +333,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_checkpoint(small_disk: Path, tm
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("runs")
-    write_tokenizer(directory / "tokenizer.json")
-    keep_steps(directory, STEPS)
-    return directory
+    return make_folder(tmp_path_factory.mktemp("runs"), STEPS)
 
 
 @pytest.fixture(scope="module")
@@ -368,21 +365,9 @@ def test_saving_changes_no_weight(ranks: int, when: dict[str, Any], folder: Path
     assert [manifest.parent for manifest in saved[1:]] == [f"step-{one.step:010d}" for one in saved[:-1]]
 
 
-def die_while_writing(group: Group, settings: Settings) -> None:
-    """The process is gone when all files of a checkpoint behind step 7 are there, but not its manifest."""
-    run, state = open_run(group, settings)
-
-    def die() -> None:
-        if run.saver.room is not None and run.saver.room.step >= 8:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    run.saver.flush = die
-    train(run, state, my_work(kept_steps(settings), group, settings.trainer.leaf_blocks))
-
-
 def test_killed_while_a_checkpoint_is_written_the_run_goes_on_from_its_parent(folder: Path, unsaved: Outcome) -> None:
     settings = make_settings(folder, run="torn", checkpoint_steps=4)
-    (gone,) = on_ranks(1, die_while_writing, settings)
+    (gone,) = on_ranks(1, die_while_writing, settings, 7)
     assert isinstance(gone, EOFError)
     run = settings.checkpoint_dir / "torn"
     torn = [path for path in run.glob("step-*") if not (path / "manifest.json").exists()]
