@@ -48,10 +48,14 @@ def deadly(first: int, last: int) -> list[Hostile]:
 
 
 def restarts(stream: Stream, job: Job) -> int:
-    """How often Flink has restarted the job."""
+    """How often Flink has restarted the job; waits until the metric is there, a few seconds after a job's start."""
     address = f"{stream.settings.flink.rest}/jobs/{stream.jobs[job]}/metrics?get=numRestarts"
-    with urllib.request.urlopen(address, timeout=10) as answer:
-        return int(json.load(answer)[0]["value"])
+    for _ in range(60):
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            if found := json.load(answer):
+                return int(found[0]["value"])
+        time.sleep(1)
+    raise TimeoutError(f"no metric of job {job.name} after a minute")
 
 
 def run(stream: Stream, documents: list[Hostile], what: str) -> dict[Raw, Hostile]:
