@@ -33,7 +33,10 @@ class Span(NamedTuple):
 
 
 class BlockView(NamedTuple):
-    """One record of `tokens.blocks`. A record that cannot be read has no tokens, no spans, and shard -1."""
+    """One record of `tokens.blocks`. A record that cannot be read has no tokens, no spans, and shard -1.
+
+    `ending`: documents whose last token is here; over all blocks this counts each whole document once.
+    """
 
     partition: int
     offset: int
@@ -44,11 +47,7 @@ class BlockView(NamedTuple):
     number: int = 0
     tokenizer: str = ""
     spans: tuple[Span, ...] = ()
-
-    @property
-    def ending(self) -> int:
-        """Documents whose last token is here; over all blocks this counts each whole document once."""
-        return sum(span.start + span.length == span.total for span in self.spans)
+    ending: int = 0
 
 
 def view(value: bytes | None, topic: str, partition: int, offset: int) -> BlockView:
@@ -69,6 +68,7 @@ def _view(value: bytes, partition: int, offset: int) -> BlockView:
     if int(said["schema"]) not in READS:
         raise ValueError(f"schema {said['schema']}")
     tokens = _tensor(value, base, head["tokens"])
+    spans = tuple(_spans(value, base, head, tokens))
     return BlockView(
         partition,
         offset,
@@ -78,7 +78,8 @@ def _view(value: bytes, partition: int, offset: int) -> BlockView:
         int(said["shard"]),
         int(said["number"]),
         said["tokenizer"],
-        tuple(_spans(value, base, head, tokens)),
+        spans,
+        sum([start + length == total for _, start, length, total, _, _ in spans]),
     )
 
 

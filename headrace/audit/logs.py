@@ -8,8 +8,6 @@ from typing import Protocol
 from headrace.audit.cut import Cut
 from headrace.kafka import Cluster
 
-ADVANCE_EVERY = 1_000
-
 
 class Message(Protocol):
     """What the checks ask of a record; confluent_kafka.Message has it."""
@@ -48,13 +46,12 @@ class KafkaLogs:
     def read(self, name: str, partition: int) -> Iterator[Message]:
         first, end = self.cut.begin(name, partition), self.cut.end[name][partition]
         seen = 0
-        for message in self.cluster.read(name, partition, first, end):
-            yield message
-            seen += 1
-            if seen % ADVANCE_EVERY == 0:
-                self.advance(ADVANCE_EVERY)
+        for batch in self.cluster.batches(name, partition, first, end):
+            yield from batch
+            seen += len(batch)
+            self.advance(len(batch))
         self.records += seen
-        self.advance(max(0, end - first - seen) + seen % ADVANCE_EVERY)
+        self.advance(max(0, end - first - seen))
 
     def again(self, name: str, partition: int, first: int, last: int) -> Iterator[Message]:
         there = max(first, self.cut.first[name].get(partition, 0))

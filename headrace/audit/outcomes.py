@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from headrace.contract.errors import Coordinate, RecordError
 from headrace.contract.topics import CLEAN, RAW, REJECTED
 
 Raw = tuple[int, int]
+Accepted = tuple[int, int, Raw]
+"""Partition and offset of a record of `text.clean`, and the raw coordinate in it."""
 
 MOST = 255
 """Counts of a document stop here."""
@@ -40,6 +42,15 @@ class Counts:
         row = self.rows[raw[0]]
         row[index] = min(MOST, row[index] + 1)
         return row[index]
+
+    def first_one(self, raw: Raw) -> bool:
+        """Count one for a document that has none yet; False, and nothing counted, if it has one or cannot be."""
+        row = self.rows.get(raw[0])
+        index = raw[1] - self.first.get(raw[0], 0)
+        if row is None or not 0 <= index < len(row) or row[index]:
+            return False
+        row[index] = 1
+        return True
 
     def noted(self, raw: Raw) -> int:
         """How many there are for a document; of one that is past always one."""
@@ -78,13 +89,15 @@ class Ledger:
         for partition, documents in start.early.items():
             for offset, window in documents:
                 self.tokenized.note((partition, offset))
-                self.set_window((partition, offset), window * 1000)
+                self.set_window([(partition, offset)], window * 1000)
 
-    def set_window(self, raw: Raw, start_ms: int) -> None:
-        """Note in which sealed window a document stands."""
-        index = raw[1] - self.first.get(raw[0], 0)
-        if raw[0] in self.window and 0 <= index < len(self.window[raw[0]]):
-            self.window[raw[0]][index] = start_ms // 1000
+    def set_window(self, raws: Sequence[Raw], start_ms: int) -> None:
+        """Note in which sealed window documents stand; those that cannot be, or are past, are passed over."""
+        places = np.array(raws, np.int64).reshape(-1, 2)
+        for partition in set(places[:, 0].tolist()) & self.window.keys():
+            row = np.frombuffer(self.window[partition], np.uint32)
+            index = places[places[:, 0] == partition, 1] - self.first[partition]
+            row[index[(index >= 0) & (index < len(row))]] = start_ms // 1000
 
     def window_of(self, raw: Raw) -> int:
         """Start in seconds of the document's sealed window, 0 if there is none."""
@@ -111,7 +124,7 @@ def read_rejected(logs: Logs, ledger: Ledger, findings: Findings) -> None:
                 note_tokenized(ledger, said.raw, at, findings)
 
 
-def read_accepted(logs: Logs, ledger: Ledger, findings: Findings) -> Iterator[tuple[Coordinate, Raw]]:
+def read_accepted(logs: Logs, ledger: Ledger, findings: Findings) -> Iterator[Accepted]:
     """Note every record of `text.clean`, and name the second outcome of a document; yields each with its raw place.
 
     Those that are past are not noted again.
@@ -119,15 +132,16 @@ def read_accepted(logs: Logs, ledger: Ledger, findings: Findings) -> Iterator[tu
     for partition in partitions(logs.cut, CLEAN):
         skipped = logs.cut.start.skips(CLEAN, partition)
         for message in logs.read(CLEAN, partition):
-            at = Coordinate(CLEAN, partition, message.offset())
+            offset = message.offset()
             try:
-                raw = _raw_of(message.value(), at)
-            except RecordError as error:
-                findings.add("unreadable", str(error))
+                raw_partition, raw_offset = orjson.loads(message.value() or b"")["raw"]
+                raw = int(raw_partition), int(raw_offset)
+            except (ValueError, KeyError, TypeError) as error:
+                findings.add("unreadable", f"{Coordinate(CLEAN, partition, offset)}: not a document: {error}")
                 continue
-            if at.offset not in skipped:
-                _note_outcome(ledger, ledger.accepted, raw, at, findings)
-            yield at, raw
+            if offset not in skipped and (ledger.rejected.noted(raw) or not ledger.accepted.first_one(raw)):
+                _note_outcome(ledger, ledger.accepted, raw, Coordinate(CLEAN, partition, offset), findings)
+            yield partition, offset, raw
 
 
 def read_published(logs: Logs, ledger: Ledger) -> None:
@@ -173,12 +187,3 @@ def _note_outcome(ledger: Ledger, counts: Counts, raw: Raw, at: Coordinate, find
         findings.add("outcome_of_nothing", f"{at} is the outcome of {Coordinate(RAW, *raw)}, which is no record")
     elif ledger.accepted.noted(raw) + ledger.rejected.noted(raw) > 1:
         findings.add("two_outcomes", f"{Coordinate(RAW, *raw)} has another outcome at {at}")
-
-
-def _raw_of(value: bytes | None, at: Coordinate) -> Raw:
-    """`raw` of a record of text.clean; the rest is not looked at, which is several times cheaper."""
-    try:
-        partition, offset = orjson.loads(value or b"")["raw"]
-        return int(partition), int(offset)
-    except (ValueError, KeyError, TypeError) as error:
-        raise RecordError(at, f"not a document: {error}") from None

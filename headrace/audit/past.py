@@ -279,11 +279,11 @@ class Past:
     def _divide_clean(self, shards: int) -> None:
         """Where `text.clean` is divided; counts what becomes past there, and follows its windows."""
         before = {part: self.cut.start.skips(CLEAN, part) for part in partitions(self.cut, CLEAN)}
-        for at, raw in read_accepted(self.logs, self.ledger, Findings()):
-            was_past = at.offset in before[at.partition]
-            window = before[at.partition].get(at.offset, self.ledger.window_of(raw))
+        for partition, offset, raw in read_accepted(self.logs, self.ledger, Findings()):
+            was_past = offset in before[partition]
+            window = before[partition].get(offset, self.ledger.window_of(raw))
             past = self.is_past(raw)
             self.accepted += past and not was_past
-            if self.places[CLEAN].note(at.partition, at.offset, past, window):
-                row, shard = self.latest.setdefault(at.partition, {}), shard_of(*raw, shards)
+            if self.places[CLEAN].note(partition, offset, past, window):
+                row, shard = self.latest.setdefault(partition, {}), shard_of(*raw, shards)
                 row[shard] = max(row.get(shard, 0), window)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ from headrace.audit.blockview import BlockView, view
 from headrace.audit.cut import Cut
 from headrace.audit.findings import Findings, Stage
 from headrace.audit.logs import Message
-from headrace.audit.outcomes import Ledger, Raw
+from headrace.audit.outcomes import Accepted, Ledger, Raw
 from headrace.audit.seals import Said, Seals
 from headrace.audit.spans import Group, SpanCheck
 from headrace.contract.audit import VerifiedCut
@@ -101,8 +102,7 @@ class WindowCheck:
             self.findings.add(
                 "wrong_seal", f"{Coordinate(WINDOWS, 0, offset)} says {said}, there is {is_there}; {group}"
             )
-        for raw in group.finished:
-            self.ledger.set_window(raw, group.window)
+        self.ledger.set_window(group.finished, group.window)
 
 
 @dataclass
@@ -113,9 +113,7 @@ class _Order:
     missing: list[tuple[Coordinate, Raw]] = field(default_factory=list)
 
 
-def judge_tokenize(
-    accepted: Iterable[tuple[Coordinate, Raw]], ledger: Ledger, shards: int, cut: Cut, findings: Findings
-) -> Stage:
+def judge_tokenize(accepted: Iterable[Accepted], ledger: Ledger, shards: int, cut: Cut, findings: Findings) -> Stage:
     """Compare what was accepted, in the order of `text.clean`, with what stands in blocks or was rejected.
 
     Records of one (partition of text.clean, shard) enter windows in order, and a window is sealed whole. So one
@@ -127,28 +125,27 @@ def judge_tokenize(
     stage = Stage("tokenize")
     passed = cut.passed[CLEAN]
     past = {partition: cut.start.skips(CLEAN, partition) for partition in cut.end[CLEAN]}
-    orders = {
-        (partition, shard): _Order(latest)
-        for partition, shards_of in cut.start.latest.items()
-        for shard, latest in shards_of.items()
-    }
-    for at, raw in accepted:
-        order = orders.setdefault((at.partition, shard_of(*raw, shards)), _Order())
-        window = past[at.partition].get(at.offset)
+    orders: dict[tuple[int, int], _Order] = defaultdict(_Order)
+    for partition, shards_of in cut.start.latest.items():
+        orders |= {(partition, shard): _Order(latest) for shard, latest in shards_of.items()}
+    for partition, offset, raw in accepted:
+        order = orders[partition, shard_of(*raw, shards)]
+        window = past[partition].get(offset)
         if window is None:
             stage.entered += 1
             if ledger.tokenized.noted(raw) == 0:
                 stage.in_flight += 1
-                if at.offset < passed.get(at.partition, 0):
-                    order.missing.append((at, raw))
+                if offset < passed.get(partition, 0):
+                    order.missing.append((Coordinate(CLEAN, partition, offset), raw))
                 continue
             stage.left += 1
             window = ledger.window_of(raw)
         if window > order.latest:
             order.latest = window
-            stage.in_flight -= len(order.missing)
-            _name_lost(order.missing, at, findings)
-            order.missing.clear()
+            if order.missing:
+                stage.in_flight -= len(order.missing)
+                _name_lost(order.missing, Coordinate(CLEAN, partition, offset), findings)
+                order.missing.clear()
     return stage
 
 
