@@ -9,7 +9,6 @@ takes in all, since a thread that writes needs a core as well.
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import tempfile
@@ -22,13 +21,12 @@ from pathlib import Path
 import torch.distributed as dist
 
 from benchmarks.results import machine, tell
-from benchmarks.trainers import Listener, Nobody, Planned, planned, work
+from benchmarks.trainers import Listener, Nobody, Planned, planned, work, write_model
 from headrace.contract.settings import Settings, load
 from trainer.checkpoint import Checkpoints
 from trainer.fingerprint import make_deterministic
 from trainer.group import Group, choose_device, join, place_from
 from trainer.loop import Run, train
-from trainer.model import SHIPPED
 from trainer.report import Stopwatch
 from trainer.saver import Saver
 from trainer.schedule import Schedule
@@ -48,16 +46,6 @@ class Blocked:
 
     saves: list[float] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
-
-
-def write_model(folder: Path, hidden: int) -> Path:
-    """The shipped model `small` at another width."""
-    config = json.loads((SHIPPED / "small/config.json").read_text())
-    path = folder / f"hidden{hidden}"
-    path.mkdir()
-    wider = {"hidden_size": hidden, "intermediate_size": hidden * 344 // 128}
-    (path / "config.json").write_text(json.dumps({**config, **wider}))
-    return path
 
 
 def settings_of(folder: Path, model: Path) -> Settings:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from headrace.kafka import Cluster, coordinate, transactional_producer
 from services.planner.log import PlanLog, ensure_origin
 from services.planner.planner import Arrival, Planner, Tail
 from trainer.assemble import Work
-from trainer.model import vocabulary_size
+from trainer.model import SHIPPED, vocabulary_size
 from trainer.proof import Fetched
 
 Planned = tuple[Step, list[Fetched]]
@@ -45,6 +47,16 @@ class Nobody:
     def look(self) -> None: ...
 
     def saved(self) -> None: ...
+
+
+def write_model(folder: Path, hidden: int) -> Path:
+    """The shipped model `small` at another width."""
+    config = json.loads((SHIPPED / "small/config.json").read_text())
+    path = folder / f"hidden{hidden}"
+    path.mkdir()
+    wider = {"hidden_size": hidden, "intermediate_size": hidden * 344 // 128}
+    (path / "config.json").write_text(json.dumps({**config, **wider}))
+    return path
 
 
 def make_block(dice: np.random.Generator, settings: Settings, tokenizer: str, vocabulary: int) -> Block:

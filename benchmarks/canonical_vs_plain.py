@@ -1,0 +1,164 @@
+"""What does it cost that the weights are the same bits at any number of ranks? Canonical against plain reduction.
+
+    python -m benchmarks.canonical_vs_plain [--rounds 8] [--steps 4]
+
+Ranks of a real gloo group on this machine train synthetic blocks out of memory with the real loop, some steps with one
+reduction and some with the other in turn, each with weights of its own. A step has 4,096 tokens. The ratio is the time
+of a plain step over that of a canonical one; the goal is for 2 ranks and the shipped model `small`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+
+from benchmarks.results import machine, tell
+from benchmarks.trainers import Listener, Nobody, Planned, planned, write_model
+from headrace.contract.digests import block_digest
+from headrace.contract.settings import Settings, load
+from trainer.assemble import Share, Work
+from trainer.checkpoint import Checkpoints
+from trainer.fingerprint import make_deterministic
+from trainer.group import Group, Place, join
+from trainer.loop import Run, train
+from trainer.report import Stopwatch
+from trainer.saver import Saver
+from trainer.schedule import Schedule
+from trainer.start import Source, begin, resume
+from trainer.state import State
+
+STEP_TOKENS = 4096
+REDUCTIONS = ("canonical", "plain")
+WARM_STEPS = 2
+
+
+class Case(NamedTuple):
+    """A width of the model `small`, whose own is 128, and a number of ranks."""
+
+    hidden: int
+    ranks: int
+
+
+CASES = (Case(128, 2), Case(256, 2), Case(128, 3))
+"""The goal is for the first."""
+
+
+class Timed(NamedTuple):
+    """Seconds of a step, and of its reduction alone, by round, on rank 0."""
+
+    step: list[float]
+    reduce: list[float]
+
+
+def settings_of(folder: Path, model: Path, reduction: str) -> Settings:
+    """A run of its own for each reduction."""
+    values = {
+        "model": model,
+        "reduction": reduction,
+        "run": reduction,
+        "checkpoint_steps": 1_000_000,
+        "checkpoint_s": 0,
+    }
+    return load(
+        environment={"HEADRACE_CONFIG": os.devnull},
+        assignments=[f"local.data_dir={folder}", *(f"trainer.{name}={value}" for name, value in values.items())],
+    ).settings
+
+
+def open_run(settings: Settings, group: Group) -> tuple[Run, State]:
+    """Begin the run on all ranks."""
+    checkpoints = Checkpoints.of(settings)
+    attempt = None
+    if group.leads:
+        checkpoints.history.mkdir(parents=True)
+        attempt = begin(settings, checkpoints, Source("", {}), group.device, time.time)
+    identity, first, state = resume(settings, group, checkpoints, group.from_leader(attempt))
+    saver = Saver(checkpoints, identity, settings.tokenizer_file, time.time, first)
+    schedule, watch = Schedule(0, time.monotonic), Stopwatch(time.monotonic)
+    return Run(settings, group, saver, schedule, Listener(), Nobody(), watch, time.time), state  # type: ignore[arg-type]
+
+
+def my_work(steps: Iterable[Planned], group: Group, leaf_blocks: int) -> Iterator[Work]:
+    share = Share(group.rank, group.size, leaf_blocks)
+    for step, blocks in steps:
+        yield Work(step, block_digest(step.encode()), tuple(blocks[at] for at in share.of(step.block_count)))
+
+
+def rank(
+    place: Place, settings: Sequence[Settings], steps: Sequence[Planned], rounds: int, each: int, answer: Connection
+) -> None:
+    """One rank; rank 0 answers what it measured by reduction."""
+    make_deterministic(threads=1)
+    group = join(place, torch.device("cpu"), 90)
+    runs = {one.trainer.reduction: open_run(one, group) for one in settings}
+    found = {reduction: Timed([], []) for reduction in runs}
+    for number in range(-1, rounds):
+        order = list(runs.items())
+        for reduction, (run, state) in order if number % 2 else reversed(order):
+            count = WARM_STEPS if number < 0 else each
+            dist.barrier(group=group.control)
+            began = time.monotonic()
+            train(run, state, my_work(steps[state.step : state.step + count], group, run.settings.trainer.leaf_blocks))
+            if number >= 0:
+                reports = run.reporter.reports[-count:]  # type: ignore[attr-defined]
+                found[reduction].step.append((time.monotonic() - began) / count)
+                found[reduction].reduce.append(statistics.fmean(report.seconds["reduce"] for report in reports))
+    if group.leads:
+        answer.send(found)
+    dist.destroy_process_group()
+
+
+def compare(folder: Path, case: Case, rounds: int, each: int) -> float:
+    """The ratio of one case; prints what it is made of."""
+    model = write_model(folder, case.hidden)
+    settings = [settings_of(folder, model, reduction) for reduction in REDUCTIONS]
+    blocks = STEP_TOKENS // settings[0].tokenize.block_tokens
+    steps = planned(settings[0], WARM_STEPS + rounds * each, blocks)
+    context = multiprocessing.get_context("spawn")
+    hear, answer = context.Pipe(duplex=False)
+    places = [Place(one, case.ranks, one, case.ranks, f"file://{folder}/meeting", 0) for one in range(case.ranks)]
+    ranks = [context.Process(target=rank, args=(place, settings, steps, rounds, each, answer)) for place in places]
+    for process in ranks:
+        process.start()
+    answer.close()
+    found: dict[str, Timed] = hear.recv()
+    for process in ranks:
+        process.join()
+    ratios = [plain / canonical for plain, canonical in zip(found["plain"].step, found["canonical"].step, strict=True)]
+    print(
+        f"\nhidden {case.hidden}, {case.ranks} ranks, {blocks} blocks a step, {settings[0].trainer.leaf_blocks} a leaf"
+    )
+    for reduction, timed in found.items():
+        step, reduce = statistics.median(timed.step), statistics.median(timed.reduce)
+        print(f"  {reduction:10} {1000 * step:7.1f} ms a step, {1000 * reduce:6.1f} ms of them to reduce (rank 0)")
+    print(f"  ratios {min(ratios):.3f} to {max(ratios):.3f}, median {statistics.median(ratios):.3f}", flush=True)
+    return statistics.median(ratios)
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--rounds", type=int, default=8)
+    arguments.add_argument("--steps", type=int, default=4, help="steps of each reduction in a round")
+    said = arguments.parse_args()
+    print(machine())
+    ratios = []
+    for case in CASES:
+        with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
+            ratios.append(compare(Path(folder), case, said.rounds, said.steps))
+    return 0 if tell("canonical_vs_plain", ratios[0]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
