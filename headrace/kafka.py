@@ -53,8 +53,7 @@ FEW_AHEAD: Mapping[str, Any] = {
 """For readers whose memory should stay small: a fetch is several times as large when it is unpacked, and what a reader
 held stays with the process when it is closed. A larger record comes alone."""
 
-BATCH = 1_000
-"""Records that a reader takes at once."""
+BATCH = 1_000  # records that a reader takes at once
 
 T = TypeVar("T")
 QUIET = {"log_level": 2}
@@ -101,12 +100,6 @@ def producer_config(brokers: str, **more: Any) -> dict[str, Any]:
         "linger.ms": 5,
         **more,
     }
-
-
-def _beyond(message: Message) -> bool:
-    """Whether it says that the partition ends; raises what its error means if that is another one."""
-    error = message.error()
-    return error is not None and (error.code() == KafkaError._PARTITION_EOF or not checked(message))
 
 
 def coordinate(message: Message) -> Coordinate:
@@ -316,15 +309,16 @@ class Cluster:
             quiet_since = time.monotonic()
             while True:
                 taken = reader.consume(BATCH, timeout=0.05)
-                batch = [message for message in taken if message.error() is None]
-                over = len(batch) < len(taken) and any(map(_beyond, taken))
-                if batch and batch[-1].offset() >= end - 1:
-                    over, batch = True, [message for message in batch if message.offset() < end]
-                if batch:
-                    yield batch
-                if over:
+                batch = [message for message in taken if message.error() is None and message.offset() < end]
+                yield batch
+                if len(batch) < len(taken):  # the partition ends, or something went wrong
+                    for message in taken:
+                        if (error := message.error()) and error.code() != KafkaError._PARTITION_EOF:
+                            checked(message)
                     return
-                if taken:
+                if batch and batch[-1].offset() == end - 1:
+                    return
+                if batch:
                     quiet_since = time.monotonic()  # how long we were away says nothing about the broker
                 elif time.monotonic() - quiet_since > self.timeout_s:
                     raise DependencyError(f"{name}[{partition}]: no answer for {self.timeout_s:.0f} s")
