@@ -12,7 +12,7 @@ from headrace.contract.settings import Settings
 from headrace.contract.topics import CHECKPOINTS, CONTROL
 from headrace.contract.training import CheckpointAnnouncement, Command, Report
 from headrace.kafka import QUIET, Cluster, brokers_of, coordinate, producer_config
-from headrace.runs import QUIET_S, last_report, next_step
+from headrace.runs import QUIET_S, last_planned, last_report, next_step
 
 POLL_S = 0.3
 
@@ -24,10 +24,28 @@ def command(settings: Settings, run: str, what: str, now: float) -> Command:
     """
     asked = Command.model_validate({"run": run, "id": what, "command": what, "time": int(now * 1000)})
     producer = Producer(producer_config(brokers_of(settings), **QUIET))
-    producer.produce(settings.topic(CONTROL), asked.encode(), asked.key)
+    producer.produce(settings.topic(CONTROL), asked.encode(), asked.key, partition=0)
     if producer.flush(10):
         raise DependencyError(f"no broker at {brokers_of(settings)} took the command: start one with `headrace up`")
     return asked
+
+
+def why_not_promote(cluster: Cluster, run: str, now: float) -> str:
+    """Why the planner would wait for a run if it were the main one, and how long; empty if it would not."""
+    last, planned = last_report(cluster, run), last_planned(cluster)
+    if last is None or now - last.time / 1000 > QUIET_S:
+        ago = f"for {now - last.time / 1000:,.0f} s" if last else "lately"
+        return (
+            f"run {run} has reported nothing {ago}: the planner would write no step until it is trained and has caught"
+            f" up. Start it first: `headrace runs start {run}`"
+        )
+    end, ahead = planned.step + 1 if planned else 0, cluster.settings.planner.ahead
+    if end - next_step(last) > ahead:
+        return (
+            f"run {run} is before step {next_step(last):,}, the plan before step {end:,}: the planner would write no"
+            f" step until it is within {ahead} of its end (planner.ahead). Wait for that: `headrace runs list`"
+        )
+    return ""
 
 
 def announcements(cluster: Cluster, run: str) -> Iterator[CheckpointAnnouncement]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import Message
+
 from headrace.checkpoints import directories, finished, is_locked, pins, pruned, read, step_of, tiers, verify
 from headrace.contract.errors import RecordError
+from headrace.contract.plan import Step, decode_plan
 from headrace.contract.settings import Settings
-from headrace.contract.topics import CONTROL, STEPS
+from headrace.contract.topics import CONTROL, PLAN, STEPS
 from headrace.contract.training import MAIN_RUN, MANIFEST, Command, Manifest, Report, StepReport, decode_report
 from headrace.kafka import Cluster, coordinate
 
 LOOK_BACK = 2_000
-"""Records of `train.steps` that are read for the last report of each run; a run that lives reports every 10 s."""
+"""Offsets at the end of a topic in which the last report of each run, which reports every 10 s while it lives, and the
+last step of the plan are looked for."""
 QUIET_S = 30.0
 """A trainer without a report for so long is not training."""
 
@@ -77,15 +81,12 @@ class RunView:
     path: Path | None = None
     live: bool = False
     halted: bool = False
+    main: bool = False
     manifests: list[Manifest] = field(default_factory=list)
     with_weights: int = 0
     last: Report | None = None
     last_step: StepReport | None = None
     attempts: set[str] = field(default_factory=set)
-
-    @property
-    def main(self) -> bool:
-        return self.name == MAIN_RUN
 
     def as_json(self) -> dict[str, Any]:
         """For scripts. `step` is the next one to train, by the last report and by the newest checkpoint."""
@@ -121,7 +122,15 @@ def _on_disk(path: Path) -> RunView:
     there = [checkpoint.manifest for checkpoint in finished(path)]
     manifests = sorted([*pruned(path), *there], key=lambda manifest: manifest.step)
     attempts = {manifest.attempt for manifest in manifests}
-    return RunView(path.name, path, is_locked(path), manifests=manifests, with_weights=len(there), attempts=attempts)
+    return RunView(
+        path.name,
+        path,
+        is_locked(path),
+        main=path.name == MAIN_RUN,
+        manifests=manifests,
+        with_weights=len(there),
+        attempts=attempts,
+    )
 
 
 def add_reports(runs: dict[str, RunView], cluster: Cluster, now: float) -> None:
@@ -133,28 +142,65 @@ def add_reports(runs: dict[str, RunView], cluster: Cluster, now: float) -> None:
         run.last_step = report if isinstance(report, StepReport) else run.last_step
         if run.path is None:  # where its folder is, the lock says so at once
             run.live = now - report.time / 1000 < QUIET_S
-    for name in halted(cluster) & runs.keys():
-        runs[name].halted = True
+    told = all_told(cluster)
+    for name, run in runs.items():
+        run.halted, run.main = name in told.halted, name == told.main
 
 
-def halted(cluster: Cluster) -> set[str]:
-    """Runs that were told to stop, and not to resume since."""
-    found = set()
-    for message in cluster.read_all(CONTROL, cluster.first_offsets(CONTROL), cluster.end_offsets(CONTROL)):
+@dataclass
+class Told:
+    """What all commands so far come to: which runs are to stand still, which one is the main run."""
+
+    halted: set[str] = field(default_factory=set)
+    main: str = MAIN_RUN
+
+    def take(self, command: Command) -> None:
+        """The next one."""
+        match command.command:
+            case "stop":
+                self.halted.add(command.run)
+            case "resume":
+                self.halted.discard(command.run)
+            case "promote":
+                self.main = command.run
+
+
+def all_told(cluster: Cluster, ends: Mapping[int, int] | None = None) -> Told:
+    """All commands that stand in `train.control`, or those before `ends`. Raises DependencyError, RecordError."""
+    told = Told()
+    if ends is None:
+        ends = cluster.end_offsets(CONTROL)
+    for message in cluster.read_all(CONTROL, cluster.first_offsets(CONTROL), ends):
         if message.value() is not None:
-            told = Command.decode(message.value(), coordinate(message))
-            if told.command == "stop":
-                found.add(told.run)
-            elif told.command == "resume":
-                found.discard(told.run)
-    return found
+            told.take(Command.decode(message.value(), coordinate(message)))
+    return told
+
+
+def chosen_run(settings: Settings, named: str | None) -> str:
+    """The run that a command is about: `named`, else trainer.run where that is set, else the main run.
+
+    Blocks some seconds where no broker answers, and then raises DependencyError: which run is the main one, it knows.
+    """
+    if named or settings.trainer.run != MAIN_RUN:
+        return named or settings.trainer.run
+    return all_told(Cluster(settings, timeout_s=5)).main
 
 
 def latest_reports(cluster: Cluster) -> Iterator[Report]:
     """The last records of `train.steps`, in order."""
-    first, end = cluster.first_offsets(STEPS)[0], cluster.end_offsets(STEPS)[0]
-    for message in cluster.read(STEPS, 0, max(first, end - LOOK_BACK), end):
+    for message in _last(cluster, STEPS):
         yield decode_report(message.value(), coordinate(message))
+
+
+def last_planned(cluster: Cluster) -> Step | None:
+    """The newest step in the plan."""
+    records = [decode_plan(message.value(), coordinate(message)) for message in _last(cluster, PLAN)]
+    return next((record for record in reversed(records) if isinstance(record, Step)), None)
+
+
+def _last(cluster: Cluster, name: str) -> Iterator[Message]:
+    first, end = cluster.first_offsets(name)[0], cluster.end_offsets(name)[0]
+    return cluster.read(name, 0, max(first, end - LOOK_BACK), end)
 
 
 def last_report(cluster: Cluster, run: str) -> Report | None:

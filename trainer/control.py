@@ -82,7 +82,7 @@ class Commands:
             return
         if command.run == self.run:
             self.save |= new and command.command == "checkpoint"
-            if command.command != "checkpoint":
+            if command.command in ("stop", "resume"):
                 self.halted = command.command == "stop"
                 self.stop = new and self.halted
 

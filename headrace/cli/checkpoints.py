@@ -10,13 +10,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from headrace.cli.options import out, with_settings
+from headrace.cli.options import OfRun, of_run, out, with_settings
 from headrace.contract.settings import Settings
 
 if TYPE_CHECKING:
     from headrace.runs import Shelved
 
-app = typer.Typer(name="checkpoints", help="Checkpoints of the run (trainer.run).", no_args_is_help=True)
+app = typer.Typer(name="checkpoints", help="Checkpoints of a run.", no_args_is_help=True)
 Step = Annotated[int, typer.Argument(metavar="STEP", help="As `headrace checkpoints list` shows it.")]
 Note = Annotated[str, typer.Option("--note", help="What it is kept for, for example reference.")]
 
@@ -25,6 +25,7 @@ Note = Annotated[str, typer.Option("--note", help="What it is kept for, for exam
 @with_settings
 def list_checkpoints(
     settings: Settings,
+    run: OfRun = None,
     hashes: Annotated[bool, typer.Option("--verify", help="Read every byte and compare it with its sha256.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
@@ -35,26 +36,30 @@ def list_checkpoints(
     """
     from headrace.runs import shelf
 
+    settings = of_run(settings, run)
     found = shelf(settings, hashes)
     if json:
         typer.echo(orjson.dumps([_as_json(one) for one in found], option=orjson.OPT_INDENT_2).decode())
         return
-    run = settings.checkpoint_dir / settings.trainer.run
+    folder = settings.checkpoint_dir / settings.trainer.run
     if not found:
-        out.print(f"no checkpoint in {run}: `headrace runs list` shows all runs", highlight=False, soft_wrap=True)
+        out.print(f"no checkpoint in {folder}: `headrace runs list` shows all runs", highlight=False, soft_wrap=True)
         return
     table = Table("step", "tokens", "age", "size", "kept", "note", box=None, header_style="bold")
     for one in found:
         table.add_row(*_row(one, time.time()))
     out.print(table)
-    history = len(list((run / "history").glob("step-*.json")))
-    out.print(f"{run}: {len(found)} with weights, {history} pruned to their manifest", highlight=False, soft_wrap=True)
+    history = len(list((folder / "history").glob("step-*.json")))
+    out.print(
+        f"{folder}: {len(found)} with weights, {history} pruned to their manifest", highlight=False, soft_wrap=True
+    )
 
 
 @app.command()
 @with_settings
 def save(
     settings: Settings,
+    run: OfRun = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it is on the disk.")] = False,
     pin: Annotated[bool, typer.Option("--pin", help="Wait for it, and never let it be pruned.")] = False,
     note: Note = "",
@@ -67,38 +72,40 @@ def save(
     from headrace import checkpoints
     from headrace.control import command, wait_for_checkpoint
     from headrace.kafka import Cluster
-    from headrace.runs import last_report, next_step
+    from headrace.runs import chosen_run, last_report, next_step
 
-    run, cluster = settings.trainer.run, Cluster(settings)
-    before = last_report(cluster, run)
-    asked = command(settings, run, "checkpoint", time.time())
+    name, cluster = chosen_run(settings, run), Cluster(settings)
+    before = last_report(cluster, name)
+    asked = command(settings, name, "checkpoint", time.time())
     if not (wait or pin):
         where = f"it is at step {next_step(before)}" if before else "it has reported nothing yet"
-        out.print(f"run {run} is asked to save; {where}: see `headrace checkpoints list`, or add --wait")
+        out.print(f"run {name} is asked to save; {where}: see `headrace checkpoints list`, or add --wait")
         return
     saved = wait_for_checkpoint(cluster, asked, before, timeout)
     if pin:
-        checkpoints.pin(settings.checkpoint_dir / run, saved.step, note)
+        checkpoints.pin(settings.checkpoint_dir / name, saved.step, note)
     what = f"{saved.step}{', pinned' if pin else ''}: {_size(saved.bytes)} in {saved.path}"
-    out.print(f"run {run} is saved up to step {what}", highlight=False, soft_wrap=True)
+    out.print(f"run {name} is saved up to step {what}", highlight=False, soft_wrap=True)
 
 
 @app.command()
 @with_settings
-def pin(settings: Settings, step: Step, note: Note = "") -> None:
+def pin(settings: Settings, step: Step, run: OfRun = None, note: Note = "") -> None:
     """Keep a checkpoint with its weights until it is unpinned. It holds back `headrace retention`."""
     from headrace import checkpoints
 
+    settings = of_run(settings, run)
     checkpoints.pin(settings.checkpoint_dir / settings.trainer.run, step, note)
     out.print(f"checkpoint {step} of run {settings.trainer.run} is pinned")
 
 
 @app.command()
 @with_settings
-def unpin(settings: Settings, step: Step) -> None:
+def unpin(settings: Settings, step: Step, run: OfRun = None) -> None:
     """Let a checkpoint go at the next save, unless something else keeps it."""
     from headrace import checkpoints
 
+    settings = of_run(settings, run)
     checkpoints.unpin(settings.checkpoint_dir / settings.trainer.run, step)
     out.print(f"checkpoint {step} of run {settings.trainer.run} is no longer pinned")
 

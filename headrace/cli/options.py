@@ -11,7 +11,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from headrace.contract.errors import DependencyError
 from headrace.contract.settings import Settings, load
+from headrace.runs import chosen_run
 
 out = Console()
 err = Console(stderr=True)
@@ -24,6 +26,7 @@ Assign = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="One setting; may be repeated.", rich_help_panel="Settings"),
 ]
+OfRun = Annotated[str | None, typer.Option("--run", metavar="RUN", help="Else trainer.run, else the main run.")]
 Brokers = Annotated[
     str | None,
     typer.Option(
@@ -56,3 +59,16 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in own + shared}
     del run.__wrapped__
     return run
+
+
+def of_run(settings: Settings, named: str | None) -> Settings:
+    """The settings with the run that is meant as trainer.run: see `headrace.runs.chosen_run`.
+
+    Where no broker answers, which knows the main run, it is trainer.run, and the operator is told.
+    """
+    try:
+        run = chosen_run(settings, named)
+    except DependencyError as error:
+        run = settings.trainer.run
+        err.print(f"[yellow]taking run {run}, for {error}[/]", highlight=False, soft_wrap=True)
+    return settings.model_copy(update={"trainer": settings.trainer.model_copy(update={"run": run})})

@@ -21,6 +21,7 @@ from headrace.contract.errors import ContractError, SettingsError
 from headrace.contract.settings import Settings
 from headrace.contract.topics import SEGMENT_BYTES, SEGMENT_MS
 from headrace.kafka import Cluster
+from headrace.runs import chosen_run
 
 LEFT = ("topic", "held back by")
 COLUMNS = ("topic", "partition", "first", "needed from", "to go", "held back by")
@@ -63,7 +64,7 @@ def retention(
     cluster = Cluster(settings)
     writer = None if dry_run else CutWriter(cluster)
     with progress_of_verify(hidden=json) as begin:
-        outlook = look(cluster, settings.trainer.run, keep, begin, int(time.time() * 1000))
+        outlook = look(cluster, chosen_run(settings, None), keep, begin, int(time.time() * 1000))
     if not json:
         _show(outlook, settings.checkpoint_dir)
     if not outlook.report.holds:

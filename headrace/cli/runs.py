@@ -16,7 +16,7 @@ from headrace.contract.errors import DependencyError, SettingsError
 from headrace.contract.settings import Settings, Trainer
 
 app = typer.Typer(name="runs", help="Runs: the histories of models.", no_args_is_help=True)
-Name = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Else trainer.run.")]
+Name = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Else trainer.run, else the main run.")]
 
 
 @app.command("list")
@@ -47,6 +47,33 @@ def list_runs(
 
 @app.command()
 @with_settings
+def promote(
+    settings: Settings,
+    run: Annotated[str, typer.Argument(help="The run that becomes the main one.")],
+    anyway: Annotated[bool, typer.Option("--anyway", help="Also one that lags, or that nobody trains.")] = False,
+) -> None:
+    """Make a run the main one: the planner follows it, and commands mean it where none is named.
+
+    The former main run trains on, as any other run. One that lags behind the plan, or that nobody trains, is refused:
+    until it came near the end of the plan the planner would write no step, and no run could go on.
+    """
+    from headrace.control import command, why_not_promote
+    from headrace.kafka import Cluster
+    from headrace.runs import all_told
+
+    name, cluster = _known(settings, run), Cluster(settings)
+    before = all_told(cluster).main
+    why = why_not_promote(cluster, name, time.time())
+    if why and not anyway:
+        raise SettingsError(f"{why}. --anyway promotes it all the same")
+    command(settings, name, "promote", time.time())
+    out.print(f"run {name} is the main run now, {before} was{' too' if before == name else ''}", highlight=False)
+    if why:
+        err.print(f"[yellow]{escape(why)}[/]", highlight=False, soft_wrap=True)
+
+
+@app.command()
+@with_settings
 def stop(settings: Settings, run: Name = None) -> None:
     """Let a run save and halt, through every restart, until `headrace runs resume`. Its ranks stay, and wait."""
     from headrace.control import command
@@ -72,9 +99,9 @@ def resume(settings: Settings, run: Name = None) -> None:
 def _known(settings: Settings, run: str | None) -> str:
     """The name of a run that there is; raises SettingsError."""
     from headrace.kafka import Cluster
-    from headrace.runs import add_reports, look_at_disk
+    from headrace.runs import add_reports, chosen_run, look_at_disk
 
-    name, runs = run or settings.trainer.run, look_at_disk(settings)
+    name, runs = chosen_run(settings, run), look_at_disk(settings)
     if name not in runs:
         add_reports(runs, Cluster(settings), time.time())
     if name not in runs:

@@ -13,6 +13,8 @@ from rich.table import Table
 from headrace.cli.options import out, with_settings
 from headrace.contract.errors import DependencyError
 from headrace.contract.settings import Settings
+from headrace.contract.training import MAIN_RUN
+from headrace.runs import next_step
 
 if TYPE_CHECKING:
     from headrace.local.status import Status, Stream
@@ -93,7 +95,11 @@ def _show_stream(stream: Stream, now: float) -> None:
     if (told := stream.trained) is not None:
         since = _duration(now - told.time / 1000)
         trained += f" ({since} ago), loss {told.loss:.3f}, {told.tokens_total:,} tokens, {told.ranks} ranks"
-    out.print(f"planned step {planned}; trained step {trained}", highlight=False)
+    who = "" if stream.main == MAIN_RUN else f" by the main run, {stream.main}"
+    out.print(f"planned step {planned}; trained step {trained}{who}", highlight=False)
+    for report in stream.others:
+        since = _duration(now - report.time / 1000)
+        out.print(f"run {report.run}: trained step {next_step(report) - 1:,} ({since} ago)", highlight=False)
 
 
 def _duration(seconds: float) -> str:

@@ -42,7 +42,7 @@ def train(
     check_free(own)
     Cluster(own).wait(2)
     if until_end:
-        until = planned_steps(own)
+        until = present_end(own)
     changes = {"ranks": ranks or own.trainer.ranks, "until_step": until or own.trainer.until_step}
     ports = own.local.ports.model_copy(update={"trainer_metrics": 0})
     own = own.model_copy(
@@ -66,10 +66,10 @@ def stack_or(settings: Settings) -> Settings:
     return running.settings if running else settings.absolute
 
 
-def planned_steps(settings: Settings) -> int:
+def present_end(settings: Settings) -> int:
     """How many steps the plan has now; raises SettingsError when it has none."""
     from headrace.kafka import Cluster
-    from headrace.local.status import last_planned
+    from headrace.runs import last_planned
 
     if (last := last_planned(Cluster(settings))) is None:
         raise SettingsError("--until-end: nothing is planned yet. Leave it out to follow the plan as it comes")

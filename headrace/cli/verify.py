@@ -17,10 +17,11 @@ from rich.table import Table
 from headrace.audit.report import Report
 from headrace.audit.retention import CutWriter, Keep, look
 from headrace.audit.verify import Begin, verify_deployment
-from headrace.cli.options import err, out, with_settings
+from headrace.cli.options import OfRun, err, out, with_settings
 from headrace.contract.errors import ContractError, SettingsError
 from headrace.contract.settings import Settings
 from headrace.kafka import Cluster
+from headrace.runs import chosen_run
 
 COLUMNS = ("stage", "entered", "left", "lost", "duplicated", "in_flight")
 
@@ -28,9 +29,7 @@ COLUMNS = ("stage", "entered", "left", "lost", "duplicated", "in_flight")
 @with_settings
 def verify(
     settings: Settings,
-    run: Annotated[
-        str | None, typer.Option("--run", help="The run whose training is checked; else trainer.run.")
-    ] = None,
+    run: OfRun = None,
     settled: Annotated[bool, typer.Option("--settled", help="Nothing may be on its way: in flight is lost.")] = False,
     wait: Annotated[
         float, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait so long until nothing is in flight.")
@@ -44,14 +43,14 @@ def verify(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Prove that each published document was trained exactly once, or name what is wrong and exit with 4.
+    """Prove that each published document was trained exactly once by a run, or name what is wrong and exit with 4.
 
     Counts are from the first document on. What lies before the last verified cut (`headrace retention` and `--cut`
     write one) was verified then and is not read again.
     """
     if cut and (full or wait or settled):
         raise SettingsError("--cut goes with neither --full, --wait nor --settled: it moves on from the last cut, now")
-    name = run or settings.trainer.run
+    name = chosen_run(settings, run)
     with progress_of_verify(hidden=json) as begin:
         report = move_cut(settings, name, begin) if cut else verify_deployment(settings, name, wait, begin, full)
     report.settled = settled

@@ -10,6 +10,7 @@ from headrace.contract.errors import Coordinate
 from headrace.contract.record import Record, decode_with
 
 MAIN_RUN = "main"
+"""The main run until another one is promoted: the planner waits for it, and commands mean it where none is named."""
 MANIFEST = "manifest.json"
 
 
@@ -121,11 +122,14 @@ class CheckpointAnnouncement(Record):
 
 
 class Command(Record):
-    """One record of `train.control`, key `run/id`: when a run saves or halts, never what it learns."""
+    """One record of `train.control`, key `run/id`: when a run saves or halts, never what it learns.
+
+    The run that was promoted last is the main one.
+    """
 
     run: str
     id: str
-    command: Literal["checkpoint", "stop", "resume"]
+    command: Literal["checkpoint", "stop", "resume", "promote"]
     time: int
 
     @property

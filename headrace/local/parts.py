@@ -51,19 +51,35 @@ def build(settings: Settings, names: tuple[str, ...]) -> dict[str, Part]:
     return {name: parts[name] for name in names}
 
 
-def trainer(settings: Settings) -> Part:
-    """The trainer with the settings' number of ranks."""
-    return Part(TRAINER, (sys.executable, "-m", "trainer.fleet"), {**settings.environment(), **NO_FILE})
+def trainer(settings: Settings, name: str = TRAINER) -> Part:
+    """The trainer of the settings' run, with their number of ranks."""
+    return Part(name, (sys.executable, "-m", "trainer.fleet"), {**settings.environment(), **NO_FILE})
+
+
+def trainer_of(run: str, settings: Settings) -> str:
+    """The name of the part that trains a run in the stack of the settings."""
+    return TRAINER if run == settings.trainer.run else f"{TRAINER}@{run}"
+
+
+def run_of(name: str, settings: Settings) -> str:
+    """The run that a part of the stack of the settings trains; empty for one that trains none."""
+    kind, _, run = name.partition("@")
+    return (run or settings.trainer.run) if kind == TRAINER else ""
+
+
+def kind_of(name: str) -> str:
+    """What a part is: one of ALL."""
+    return name.partition("@")[0]
 
 
 def ready(name: str, settings: Settings) -> bool:
-    """Whether a started part does its work by now; blocks a few seconds at most.
+    """Whether a started part does its work by now; blocks a few seconds at most. `settings`: the part's own.
 
     Raises ContractError when the broker's topics are not as declared and cannot be made so.
     """
     ports = settings.local.ports
     try:
-        match name:
+        match kind_of(name):
             case "broker":
                 return open_port(ports.broker) and _topics(settings)
             case "jobmanager":
@@ -82,7 +98,7 @@ def ready(name: str, settings: Settings) -> bool:
 
 
 def url(name: str, settings: Settings) -> str:
-    """Where a person looks at it."""
+    """Where a person looks at it. `settings`: the part's own."""
     ports = settings.local.ports
     return {
         BROKER: f"{HOST}:{ports.broker}",
@@ -90,7 +106,7 @@ def url(name: str, settings: Settings) -> str:
         TASKMANAGER: f"http://{HOST}:{ports.taskmanager_metrics}/metrics",
         PLANNER: f"http://{HOST}:{ports.planner_metrics}/metrics",
         TRAINER: f"http://{HOST}:{ports.trainer_metrics}/metrics",
-    }.get(name, "")
+    }.get(kind_of(name), "")
 
 
 def jobs_run(settings: Settings) -> bool:

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from confluent_kafka import Message
-
 from headrace import jobs
 from headrace.contract.errors import ContractError, HeadraceError
-from headrace.contract.plan import Step, decode_plan
+from headrace.contract.plan import Step
 from headrace.contract.settings import Settings
-from headrace.contract.topics import BLOCKS, PLAN, STEPS, TOPICS
-from headrace.contract.training import IdleReport, Report, StepReport, decode_report
+from headrace.contract.topics import BLOCKS, TOPICS
+from headrace.contract.training import MAIN_RUN, IdleReport, Report, StepReport
 from headrace.flink import FlinkRest, rest_of
-from headrace.kafka import Cluster, coordinate
-from headrace.local import disk
+from headrace.kafka import Cluster
+from headrace.local import disk, parts
 from headrace.local.state import State
+from headrace.runs import QUIET_S, all_told, last_planned, latest_reports, next_step
 
 COUNTED = 2000
 """A lag up to this is counted record by record, a longer one in offsets, of which transaction markers take some."""
-LOOK_BACK = 2000
-"""Offsets at the end of a topic in which the newest step is looked for."""
 
 
 @dataclass(frozen=True)
 class Stream:
     """How far the stream has come. `topics` counts offsets; `lag`, by who has still to read it, is in records.
 
-    `heard` is the newest report of the main run, `trained` the newest one of a step, if that is not too long ago.
+    `heard` is the newest report of the main run, `trained` the newest one of a step, if that is not too long ago;
+    `others` the newest ones of the other runs.
     """
 
     topics: dict[str, int]
@@ -37,6 +36,8 @@ class Stream:
     planned: Step | None
     trained: StepReport | None
     heard: Report | None
+    main: str = MAIN_RUN
+    others: tuple[Report, ...] = ()
 
     @property
     def planned_step(self) -> int | None:
@@ -56,6 +57,7 @@ class Stream:
             "topics": self.topics,
             "lag": self.lag,
             "planned_step": self.planned_step,
+            "main_run": self.main,
             "trained_step": self.trained_step,
             "trained_age_s": ago(now, told.time) if told else None,
             "heard_age_s": ago(now, self.heard.time) if self.heard else None,
@@ -63,6 +65,10 @@ class Stream:
             "tokens": told.tokens_total if told else None,
             "ranks": told.ranks if told else None,
             "text_age_s": told.age_s if told else None,
+            "other_runs": {
+                report.run: {"trained_step": next_step(report) - 1, "heard_age_s": ago(now, report.time)}
+                for report in self.others
+            },
         }
 
 
@@ -120,8 +126,7 @@ def look(state: State) -> Status:
     stream, flink_jobs, problems = None, None, disk.short(settings)
     try:
         stream = look_at_stream(settings) if "broker" in there else None
-        if stream and stream.heard and stream.heard.save_error:
-            problems.append(stream.heard.save_error)
+        problems += troubles_of_runs(stream, state, time.time()) if stream else []
     except HeadraceError as error:
         problems.append(str(error))
     try:
@@ -142,15 +147,31 @@ def look_at_stream(settings: Settings) -> Stream:
     """Counts and the newest steps; raises DependencyError when the broker does not answer."""
     cluster = Cluster(settings, timeout_s=5)
     there = cluster.partitions([topic.name for topic in TOPICS])  # not those of a later version
-    planned, heard = last_planned(cluster), last_heard(cluster, settings.trainer.run)
-    trained = next((report for report in heard if isinstance(report, StepReport)), None)
-    stream = Stream({name: span(cluster, name) for name in there}, {}, planned, trained, next(iter(heard), None))
+    planned, main = last_planned(cluster), all_told(cluster).main
+    heard = {report.run: report for report in latest_reports(cluster)}
+    trained, last = last_trained(cluster, main), heard.pop(main, None)
+    topics = {name: span(cluster, name) for name in there}
+    stream = Stream(topics, {}, planned, trained, last, main, tuple(heard.values()))
     behind: dict[str, int] = {
         job.name: lag(cluster, cluster.committed(job.name, job.input), job.input) for job in jobs.JOBS
     }
     behind["planner"] = lag(cluster, planned.next if planned else {}, BLOCKS)
     behind["trainer"] = (planned.step if planned else -1) - (-1 if stream.trained_step is None else stream.trained_step)
     return replace(stream, lag=behind)
+
+
+def troubles_of_runs(stream: Stream, state: State, now: float) -> list[str]:
+    """What runs cannot save, and a main run that nobody trains."""
+    told = [*([stream.heard] if stream.heard else []), *stream.others]
+    living = {report.run for report in told if now - report.time / 1000 < QUIET_S}
+    found = [said.save_error for said in told if said.save_error and said.run in {*living, stream.main}]
+    here = {run for name in names(state) if (run := parts.run_of(name, state.settings))}
+    if stream.main not in here | living:
+        found.append(
+            f"nobody trains the main run, {stream.main}, and the planner waits for it: `headrace runs start"
+            f" {stream.main}`, or `headrace runs promote` one that is trained: {', '.join(sorted(living)) or 'none is'}"
+        )
+    return found
 
 
 def look_at_jobs(settings: Settings) -> dict[str, str]:
@@ -183,23 +204,7 @@ def lag(cluster: Cluster, positions: Mapping[int, int], name: str) -> int:
     return sum(1 for _ in cluster.read_all(name, start, end)) if offsets <= COUNTED else offsets
 
 
-def last_planned(cluster: Cluster) -> Step | None:
-    """The newest step in the plan."""
-    records = [decode_plan(message.value(), coordinate(message)) for message in _last(cluster, PLAN)]
-    return next((record for record in reversed(records) if isinstance(record, Step)), None)
-
-
 def last_trained(cluster: Cluster, run: str) -> StepReport | None:
     """The newest step that a run has reported, if that is not too long ago."""
-    return next((report for report in last_heard(cluster, run) if isinstance(report, StepReport)), None)
-
-
-def last_heard(cluster: Cluster, run: str) -> list[Report]:
-    """What a run has reported lately, the newest first."""
-    reports = [decode_report(message.value(), coordinate(message)) for message in _last(cluster, STEPS)]
-    return [told for told in reversed(reports) if told.run == run]
-
-
-def _last(cluster: Cluster, name: str) -> list[Message]:
-    first, end = cluster.first_offsets(name)[0], cluster.end_offsets(name)[0]
-    return list(cluster.read(name, 0, max(first, end - LOOK_BACK), end))
+    found = [report for report in latest_reports(cluster) if isinstance(report, StepReport) and report.run == run]
+    return found[-1] if found else None

@@ -45,11 +45,12 @@ class Service:
         origin = ensure_origin(cluster, self.plan, _now_ms())
         assert self.plan.last is not None
         self.planner = Planner(settings.planner.step_blocks, settings.planner.linger_s, Tail.after(self.plan.last))
-        self.throttle = Throttle(settings.planner.ahead)
         self.reports = ReportReader(cluster)
+        self.throttle = Throttle(settings.planner.ahead, self.reports.main)
         self.blocks = BlockReader(cluster, self.planner.tail.next, origin.tokenizer)
         self.patience = Patience(PATIENCE_S)
-        log.info("ready", extra={"seq": self.planner.tail.seq, "step": self.planner.tail.step})
+        tail = self.planner.tail
+        log.info("ready", extra={"seq": tail.seq, "step": tail.step, "main": self.throttle.main})
 
     def run(self, stopping: Event) -> None:
         """Plan until told to stop; then plan what is held, if the throttle allows."""
@@ -69,8 +70,11 @@ class Service:
 
     def listen(self) -> None:
         """Take note of what the trainers say; wait for it only while nothing else can be done."""
-        for progress in self.reports.read(0 if self.planner.room else POLL_S):
-            self.throttle.observe(progress)
+        before = self.throttle.main
+        for news in self.reports.read(0 if self.planner.room else POLL_S):
+            self.throttle.observe(news)
+        if (main := self.throttle.main) != before:
+            log.info("another run is the main one", extra={"main": main, "reported": self.throttle.reported})
         self.gauges.lead.set(self.planner.tail.step - 1 - self.throttle.reported)
 
     def gather(self) -> None:
@@ -101,6 +105,7 @@ class Service:
                 "waiting for the main run to report a later step",
                 extra={
                     "step": self.planner.tail.step,
+                    "main": self.throttle.main,
                     "reported": self.throttle.reported,
                     "ahead": self.throttle.ahead,
                     "seconds": round(seconds),

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from headrace.contract.topics import CHECKPOINTS, STEPS
-from headrace.contract.training import MAIN_RUN, CheckpointAnnouncement, IdleReport, StepReport, decode_report
+from headrace.contract.topics import CHECKPOINTS, CONTROL, STEPS
+from headrace.contract.training import (
+    MAIN_RUN,
+    CheckpointAnnouncement,
+    Command,
+    IdleReport,
+    StepReport,
+    decode_report,
+)
 from headrace.kafka import Cluster, brokers_of, checked, consumer_config, coordinate
+from headrace.runs import all_told
 
 TAIL_RECORDS = 2_000
 """Reports read back at start. Older ones cannot matter: a living run reports its position every 10 s."""
@@ -15,16 +23,27 @@ Progress = StepReport | IdleReport | CheckpointAnnouncement
 
 
 class Throttle:
-    """A step may be planned while it leads the highest step that the main run reported by at most `ahead`."""
+    """A step may be planned while it leads the highest step that the main run reported by at most `ahead`.
 
-    def __init__(self, ahead: int) -> None:
+    What is planned stays planned: behind a run that was promoted the plan waits until that has come near its end.
+    """
+
+    def __init__(self, ahead: int, main: str = MAIN_RUN) -> None:
         self.ahead = ahead
-        self.reported = -1
+        self.main = main
+        self.highest: dict[str, int] = {}
 
-    def observe(self, progress: Progress) -> None:
-        """Take note of a report; other runs do not count, and an older report takes nothing back."""
-        if progress.run == MAIN_RUN:
-            self.reported = max(self.reported, last_step(progress))
+    @property
+    def reported(self) -> int:
+        """The highest step that the main run reported; -1 before its first."""
+        return self.highest.get(self.main, -1)
+
+    def observe(self, news: Progress | Command) -> None:
+        """Take note of a report, of which an older one takes nothing back, or of a run that was promoted."""
+        if isinstance(news, Command):
+            self.main = news.run if news.command == "promote" else self.main
+        else:
+            self.highest[news.run] = max(self.highest.get(news.run, -1), last_step(news))
 
     def allows(self, step: int) -> bool:
         return step <= self.reported + self.ahead
@@ -58,15 +77,21 @@ def last_step(progress: Progress) -> int:
 
 
 class ReportReader:
-    """Follows `train.steps` and `train.checkpoints`, from a little before their ends."""
+    """Follows `train.steps` and `train.checkpoints` from a little before their ends, and `train.control`.
+
+    `main`: the main run when it began to follow.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
         settings = cluster.settings
-        self.steps = settings.topic(STEPS)
+        self.steps, self.control = settings.topic(STEPS), settings.topic(CONTROL)
+        ends = cluster.end_offsets(CONTROL)
+        self.main = all_told(cluster, ends).main
         self.consumer = Consumer(consumer_config(brokers_of(settings), settings.topic("planner-reports")))
-        self.consumer.assign([part for name in (STEPS, CHECKPOINTS) for part in _near_the_end(cluster, name)])
+        reports = [part for name in (STEPS, CHECKPOINTS) for part in _near_the_end(cluster, name)]
+        self.consumer.assign([*reports, *(TopicPartition(self.control, part, end) for part, end in ends.items())])
 
-    def read(self, timeout_s: float) -> list[Progress]:
+    def read(self, timeout_s: float) -> list[Progress | Command]:
         """What came; waits up to `timeout_s` for the first. Raises RecordError, DependencyError."""
         first = self.consumer.poll(timeout_s)
         if first is None:
@@ -78,11 +103,13 @@ class ReportReader:
         self.consumer.close()
 
     def _tells_nothing(self, message: Message) -> bool:
-        """A checkpoint's announcement is taken back when its weights are pruned."""
+        """A checkpoint's announcement is taken back when its weights are pruned; so may a command be."""
         return message.value() is None and message.topic() != self.steps
 
-    def _decode(self, message: Message) -> Progress:
+    def _decode(self, message: Message) -> Progress | Command:
         at = coordinate(message)
+        if at.topic == self.control:
+            return Command.decode(message.value(), at)
         if at.topic == self.steps:
             return decode_report(message.value(), at)
         return CheckpointAnnouncement.decode(message.value(), at)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 
+from headrace import runs
 from headrace.contract.settings import Settings
 from headrace.contract.topics import BLOCKS, CLEAN, RAW
 from headrace.jobs import JOBS
@@ -89,7 +90,7 @@ def taskmanager_heap(settings: Settings) -> float | None:
 def progress(cluster: Cluster) -> Sample:
     """Ends of the topics, and what each reader has still to read."""
     ends = {name: cluster.end_offsets(name) for name in (RAW, CLEAN, BLOCKS)}
-    planned, trained = status.last_planned(cluster), status.last_trained(cluster, cluster.settings.trainer.run)
+    planned, trained = runs.last_planned(cluster), status.last_trained(cluster, cluster.settings.trainer.run)
     behind = {job.name: status.lag(cluster, cluster.committed(job.name, job.input), job.input) for job in JOBS}
     behind["planner"] = status.lag(cluster, planned.next if planned else {}, BLOCKS)
     return {

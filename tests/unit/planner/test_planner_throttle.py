@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reports import step_report
 
-from headrace.contract.training import MAIN_RUN, CheckpointAnnouncement, IdleReport, StepReport
+from headrace.contract.training import MAIN_RUN, CheckpointAnnouncement, Command, IdleReport, StepReport
+from headrace.runs import Told
 from services.planner.throttle import Patience, Progress, Throttle
 
 
@@ -20,7 +21,11 @@ def saved(step: int, run: str = MAIN_RUN) -> CheckpointAnnouncement:
     return CheckpointAnnouncement(run=run, attempt="a", seq=step + 1, step=step, path="", bytes=0, time=0)
 
 
-def highest(*progress: Progress) -> int:
+def told(what: str, run: str) -> Command:
+    return Command.model_validate({"run": run, "id": what, "command": what, "time": 0})
+
+
+def highest(*progress: Progress | Command) -> int:
     throttle = Throttle(ahead=4)
     for one in progress:
         throttle.observe(one)
@@ -45,6 +50,33 @@ def test_the_first_checkpoint_frees_nothing() -> None:
 
 def test_other_runs_do_not_count() -> None:
     assert highest(applied(50, "other"), idle(50, "other"), saved(50, "other")) == 3
+
+
+def test_it_follows_the_run_that_was_promoted_last_and_knows_where_that_is() -> None:
+    both = [applied(20), applied(50, "other")]
+    assert highest(*both, told("promote", "other")) == 54
+    assert highest(told("promote", "other"), *both) == 54
+    assert highest(*both, told("promote", "other"), applied(51), applied(52, "other")) == 56
+    assert highest(*both, told("promote", "other"), told("promote", MAIN_RUN)) == 24
+    assert highest(*both, told("promote", "late")) == 3
+
+
+def test_other_commands_promote_nobody() -> None:
+    assert highest(applied(20), *(told(what, "other") for what in ("stop", "resume", "checkpoint"))) == 24
+
+
+def test_compaction_changes_nothing_of_what_was_told() -> None:
+    """It keeps the last record of each key, in their order."""
+    all_of_them = [told("promote", "b"), told("stop", "b"), told("promote", MAIN_RUN), told("promote", "b"),
+                   told("resume", "b"), told("stop", "c")]  # fmt: skip
+    kept = list({command.key: command for command in all_of_them}.values())
+    last = sorted(kept, key=lambda command: max(i for i, one in enumerate(all_of_them) if one.key == command.key))
+    found = []
+    for commands in (all_of_them, last):
+        found.append(Told())
+        for command in commands:
+            found[-1].take(command)
+    assert found[0] == found[1] == Told({"c"}, "b")
 
 
 @given(st.lists(st.builds(lambda make, step: make(step), st.sampled_from([applied, idle, saved]), st.integers(0, 90))))

@@ -15,7 +15,7 @@ from headrace.contract.settings import Settings, load
 from headrace.contract.topics import CHECKPOINTS, CONTROL, STEPS
 from headrace.control import command, wait_for_checkpoint
 from headrace.kafka import Cluster
-from headrace.runs import last_report
+from headrace.runs import all_told, chosen_run, last_report
 from services.planner.throttle import ReportReader, last_step
 from trainer.__main__ import announce_all
 from trainer.report import Metrics, Reporter, announced, make_producer
@@ -69,6 +69,22 @@ def test_what_is_told_is_what_is_there(settings: Settings, metrics: Metrics) -> 
         heard += [last_step(told) for told in planner.read(10)]
     planner.close()
     assert announced(cluster, "mai") == set(), "the name of another run may begin alike"
+
+
+def test_the_planner_learns_of_the_main_run_when_it_starts_and_when_it_changes(settings: Settings) -> None:
+    cluster = Cluster(settings)
+    for run, what in (("a", "promote"), ("b", "promote"), ("b", "stop"), ("a", "checkpoint")):
+        command(settings, run, what, time.time())
+    planner = ReportReader(cluster)
+    assert planner.main == all_told(cluster).main == chosen_run(settings, None) == "b"
+    assert chosen_run(settings, "c") == "c"
+    asked = command(settings, "main", "promote", time.time())
+    heard: list[object] = []
+    while not heard:
+        heard += planner.read(10)
+    planner.close()
+    assert heard == [asked]
+    assert all_told(cluster).main == "main"
 
 
 def test_who_asks_for_a_checkpoint_is_told_which_one_or_why_not(settings: Settings, metrics: Metrics) -> None:
