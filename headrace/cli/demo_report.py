@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from headrace.audit.report import Report
+from headrace.cli.picture import plot_losses
 from headrace.cli.watch import Seen
 from headrace.contract.settings import Settings
 from headrace.contract.training import StepReport
@@ -76,10 +77,9 @@ def draw(path: Path, steps: Mapping[int, StepReport], samples: Sequence[Sample],
     trained = np.cumsum([report.tokens for report in ordered])
     figure = Figure(figsize=(12, 5), layout="constrained")
     loss, flow = figure.subplots(1, 2)
-    loss.plot(trained, [report.loss for report in ordered], linewidth=1, label="loss of each step")
+    plot_losses(loss, {"loss of each step": (trained, [report.loss for report in ordered])}, "learning")
     loss.axhline(found.unigram_entropy, color="tab:red", linestyle="--", label="unigram entropy: word frequency alone")
     loss.hlines(found.last_tenth_loss, trained[-1] * 0.9, trained[-1], color="black", label="mean of the last tenth")
-    loss.set(xlabel="tokens trained", ylabel="nats a token", title="learning")
     loss.legend()
     seconds = [sample.seconds for sample in samples]
     for name, label in (("published", "published"), ("decided", "accepted or rejected"), ("packed", "in blocks")):

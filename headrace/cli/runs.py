@@ -11,11 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from headrace.cli.checkpoints import duration
+from headrace.cli.comparing import compare
 from headrace.cli.options import err, out, with_settings
 from headrace.contract.errors import DependencyError, SettingsError
 from headrace.contract.settings import Settings, Trainer
 
 app = typer.Typer(name="runs", help="Runs: the histories of models.", no_args_is_help=True)
+app.command("compare")(compare)
 Name = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Else trainer.run, else the main run.")]
 
 
