@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
+import xxhash
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tests import independent_check as check
@@ -60,24 +62,44 @@ def block(offset: int, tokens: list[int], spans: list[tuple[int, int, int]]) -> 
 
 
 def step(number: int, first: int, last: int, count: int) -> Record:
-    plan = {"kind": "train", "step": number, "blocks": [[0, first, last, count, "digest"]]}
+    plan = {"kind": "train", "seq": number + 1, "step": number, "blocks": [[0, first, last, count, "digest"]]}
     return Record(0, number, json.dumps(plan).encode())
 
 
-def report(number: int, tokens: int) -> Record:
-    return Record(0, number, json.dumps({"kind": "step", "step": number, "tokens": tokens}).encode())
+BLOCKS = [block(0, [1, 2, 0, 2], [(0, 0, 0), (1, 3, 0)]), block(2, [1, 2, 0], [(1, 0, 1)])]
+"""Block offset 1 is a marker."""
+
+
+def fed(*blocks: Record) -> str:
+    """The hash of all that is fed after these, one a step."""
+    found = bytes(16)
+    for number, one in enumerate(blocks):
+        digest = xxhash.xxh3_128_digest(one.value())
+        found = xxhash.xxh3_128_digest(found + (number + 1).to_bytes(8, "little") + digest)
+    return found.hex()
+
+
+FED = [fed(*BLOCKS[:1]), fed(*BLOCKS)]
+
+
+def report(number: int, tokens: int, run: str = "main", fed: str = "") -> Record:
+    said = {"kind": "step", "run": run, "step": number, "tokens": tokens, "fed": fed or FED[number]}
+    return Record(0, number, json.dumps(said).encode())
 
 
 def world() -> World:
-    """Four documents: one rejected by each job, "a b" in one block, "b a b" in two. Block offset 1 is a marker."""
+    """Four documents: one rejected by each job, "a b" in one block, "b a b" in two."""
     return {
-        "text.raw": [Record(0, offset, b"x") for offset in range(4)],
+        "text.raw": [Record(0, offset, b"x%d" % offset) for offset in range(4)],
         "text.clean": [clean(0, "a b"), clean(1, "b a b"), clean(2, "a")],
         "text.rejected": [rejected(3, "clean"), rejected(2, "tokenize")],
-        "tokens.blocks": [block(0, [1, 2, 0, 2], [(0, 0, 0), (1, 3, 0)]), block(2, [1, 2, 0], [(1, 0, 1)])],
+        "tokens.blocks": list(BLOCKS),
         "train.plan": [Record(0, 0, b'{"kind": "origin"}'), step(0, 0, 0, 1), step(1, 2, 2, 1)],
         "train.steps": [report(0, 4), Record(0, 1, b'{"kind": "idle"}'), report(1, 3)],
     }
+
+
+ACKNOWLEDGED = [f"0 {offset} {xxhash.xxh3_128_hexdigest(b'x%d' % offset)}" for offset in range(4)]
 
 
 def found(topics: World, monkeypatch: pytest.MonkeyPatch, published: int = 4) -> list[str]:
@@ -90,6 +112,7 @@ def found(topics: World, monkeypatch: pytest.MonkeyPatch, published: int = 4) ->
     tokenizer = Tokenizer(models.WordLevel({"<|endoftext|>": 0, "a": 1, "b": 2}, "a"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     said = check.Found()
+    check.check_acknowledged("", "p.", ACKNOWLEDGED, said)
     check.check_outcomes("", "p.", published, said)
     check.read_blocks("", "p.", said)
     check.check_tokens(tokenizer, said)
@@ -114,6 +137,9 @@ def add(topic: str, record: Record) -> Callable[[World], None]:
 
 
 BROKEN: dict[str, tuple[Callable[[World], None], str]] = {
+    "acknowledged and lost": (drop("text.raw", 3), "acknowledged and lost: [(0, 3)]"),
+    "never acknowledged": (add("text.raw", Record(0, 9, b"x9")), "never acknowledged: [(0, 9)]"),
+    "other bytes": (put("text.raw", 3, Record(0, 3, b"y")), "other bytes than acknowledged: [(0, 3)]"),
     "outcome missing": (drop("text.rejected", 0), "outcomes and raw differ"),
     "outcome of nothing": (add("text.rejected", rejected(9, "clean")), "outcomes and raw differ"),
     "two outcomes": (add("text.rejected", rejected(0, "clean")), "more than one outcome"),
@@ -133,6 +159,10 @@ BROKEN: dict[str, tuple[Callable[[World], None], str]] = {
     "plan with a gap": (put("train.plan", 2, step(2, 2, 2, 1)), "do not count from 0"),
     "step not trained": (drop("train.steps", 2), "planned and trained differ at steps [1]"),
     "trained on less": (put("train.steps", 2, report(1, 2)), "planned and trained differ at steps [1]"),
+    "trained on others": (put("train.steps", 2, report(1, 3, fed=FED[0])), f"step 1: fed is {FED[0]}, should be"),
+    "trained on others once": (add("train.steps", report(0, 4, fed=FED[1])), f"step 0: fed is {FED[1]}, should be"),
+    "trained what is not planned": (add("train.steps", report(2, 3, fed=FED[0])), "step 2: fed is"),
+    "another run lacks a step": (add("train.steps", report(0, 4, "other")), "run other: planned and trained differ at"),
 }
 
 
@@ -142,3 +172,50 @@ def test_a_broken_world_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     break_it, expected = BROKEN[name]
     break_it(topics)
     assert any(expected in wrong for wrong in found(topics, monkeypatch)), found(topics, monkeypatch)
+
+
+def save(folder: Path, steps: dict[int, str], last: float = 1.0) -> Path:
+    """A run's checkpoints, one pruned, one torn: `steps` has the hash of the weights of each, `last` is one of them."""
+    for number, hash_ in steps.items():
+        place = folder / f"step-{number:010d}"
+        place.mkdir(parents=True)
+        manifest = {"step": number, "weights": hash_, "fed": FED[number - 1] if number else "start"}
+        place.joinpath("manifest.json").write_text(json.dumps(manifest))
+        safetensors.numpy.save_file({"w": np.array([last], np.float32)}, place / "model.safetensors")
+    (folder / "history").mkdir()
+    (folder / "step-0000000000" / "manifest.json").rename(folder / "history" / "step-0000000000.json")
+    (folder / "step-0000000009").mkdir()
+    (folder / "step-0000000009" / "manifest.json").write_text('{"step"')
+    return folder
+
+
+PLANNED = dict(enumerate([check.Planned(4, FED[0]), check.Planned(3, FED[1])]))
+WHOLE = {0: "a", 1: "b", 2: "c"}
+
+
+@pytest.mark.parametrize(
+    ("steps", "last", "expected"),
+    [
+        (WHOLE, 1.0, ""),
+        ({0: "a", 2: "c"}, 1.0, ""),
+        ({**WHOLE, 1: "x"}, 1.0, "weights differ from step [1] on"),
+        ({**WHOLE, 0: "x"}, 1.0, "weights differ from step [0] on"),
+        (WHOLE, 2.0, "weights of step 2 differ"),
+        ({0: "a", 1: "b"}, 1.0, "has no checkpoint of step 2"),
+    ],
+)
+def test_runs_that_learned_otherwise_are_named(
+    tmp_path: Path, steps: dict[int, str], last: float, expected: str
+) -> None:
+    said = check.Found()
+    runs = [save(tmp_path / "main", WHOLE), save(tmp_path / "reference", steps, last)]
+    check.check_runs(runs, PLANNED, said)
+    assert (not said.wrong) == (not expected)
+    assert any(expected in wrong for wrong in [*said.wrong, ""])
+
+
+def test_a_checkpoint_that_was_fed_otherwise_is_named(tmp_path: Path) -> None:
+    said = check.Found()
+    other = {**PLANNED, 0: check.Planned(4, FED[1])}
+    check.check_runs([save(tmp_path / "main", WHOLE)], other, said)
+    assert "other blocks than planned were fed before steps [1]" in said.wrong[0]
