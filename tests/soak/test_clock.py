@@ -6,20 +6,19 @@ Every process of the stack, Java's too, takes its wall clock from a file of this
 from __future__ import annotations
 
 import os
-import shutil
-import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import psutil
 import pytest
-from small_stack import assert_each_trained_once, make_settings
 
 from headrace.audit.verify import verify_deployment
 from headrace.contract.settings import ROOT, Settings
 from headrace.local.stack import Stack
 from headrace.local.status import look
+from tests.clock import build_clock, clock_of, set_clock
+from tests.small_stack import assert_each_trained_once, make_settings
 
 pytestmark = pytest.mark.timeout(1800)
 LONG = -3 * 3600
@@ -29,39 +28,17 @@ LONG = -3 * 3600
 @pytest.fixture
 def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file with the seconds by which every process that is started from now on is off."""
-    if (compiler := shutil.which("cc")) is None:
+    if (environment := build_clock(tmp_path)) is None:
         pytest.skip("needs a C compiler (cc)")
-    library, file = tmp_path / "clock.so", tmp_path / "offset"
-    source = Path(__file__).with_name("clock.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
-    set_clock(file, 0)
-    monkeypatch.setenv("LD_PRELOAD", str(library))
-    monkeypatch.setenv("CLOCK_FILE", str(file))
-    return file
-
-
-def set_clock(file: Path, seconds: int) -> None:
-    """In one write, so that nobody sees half of it; the file stays the one that others have mapped."""
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT)
-    os.pwrite(handle, struct.pack("<q", seconds), 0)
-    os.close(handle)
-
-
-def clock_of(process: psutil.Process) -> float:
-    """What a process with this environment takes for now."""
-    names = ("LD_PRELOAD", "CLOCK_FILE")
-    environment = {name: value for name, value in process.environ().items() if name in names}
-    said = subprocess.run(
-        [sys.executable, "-c", "import time; print(time.time())"], env=environment, capture_output=True
-    )
-    return float(said.stdout)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path / "offset"
 
 
 def published_at(settings: Settings, count: int) -> None:
     """Documents from a process that has the stack's clock, not this one's."""
-    program = f"from small_stack import *; publish(load().settings, {count})"
-    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
-    environment = {**os.environ, **settings.environment(), "PYTHONPATH": path, "HEADRACE_CONFIG": os.devnull}
+    program = f"from tests.small_stack import *; publish(load().settings, {count})"
+    environment = {**os.environ, **settings.environment(), "PYTHONPATH": str(ROOT), "HEADRACE_CONFIG": os.devnull}
     subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=300)
 
 

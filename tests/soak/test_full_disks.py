@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
-from small_stack import assert_each_trained_once, make_settings, publish
 from typer.testing import CliRunner
 
 from headrace.cli.main import app
@@ -19,23 +15,12 @@ from headrace.kafka import Cluster
 from headrace.local import disk, process
 from headrace.local.parts import JOBS, ready
 from headrace.local.stack import Stack
+from tests.disks import full, mounted
+from tests.small_stack import assert_each_trained_once, make_settings, publish
 
 pytestmark = pytest.mark.timeout(1800)
 SIZES = {"kafka": "160m", "flink": "64m", "checkpoints": "64m", "logs": "32m", "run": "256m"}
 LEAST_MB = 8
-
-
-@contextmanager
-def mounted(path: Path, size: str) -> Iterator[None]:
-    """A small disk at `path` during the block."""
-    path.mkdir(parents=True)
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)], check=False)
-    if done.returncode:
-        pytest.skip("needs the right to mount a small file system (root)")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
 @pytest.fixture(scope="module")
@@ -44,30 +29,15 @@ def running(jars_there: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
     settings = make_settings(data_dir, f"local.least_free_mb={LEAST_MB}")
     with ExitStack() as mounts:
         for name, size in SIZES.items():
-            mounts.enter_context(mounted(data_dir / name, size))
+            try:
+                mounts.enter_context(mounted(data_dir / name, size))
+            except PermissionError as error:
+                pytest.skip(str(error))
         with Stack(settings) as stack:
             stack.wait_running(600)
             publish(stack.settings, 40)
             yield stack
         assert process.marked(data_dir) == []
-
-
-@contextmanager
-def full(path: Path) -> Iterator[None]:
-    """Not a byte more can be written below `path` during the block."""
-    ballast = path / "ballast"
-    file = os.open(ballast, os.O_WRONLY | os.O_CREAT)
-    try:
-        for size in (1 << 20, 4096, 1):
-            while True:
-                try:
-                    os.write(file, bytes(size))
-                except OSError:
-                    break
-        yield
-    finally:
-        os.close(file)
-        ballast.unlink()
 
 
 def try_to_publish(stack: Stack) -> None:

@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
-from small_stack import assert_each_trained_once, make_settings, publish
 
 from headrace.contract.errors import ContractError
 from headrace.local import process, state
 from headrace.local.stack import Stack, launch
+from tests.small_stack import assert_each_trained_once, make_settings, publish
 
 pytestmark = pytest.mark.timeout(2400)
 

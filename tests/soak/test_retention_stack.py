@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
-from small_stack import make_settings, publish
 
 from headrace.audit.report import Report
 from headrace.audit.verify import verify_deployment
@@ -25,6 +24,7 @@ from headrace.contract.settings import ROOT, Settings
 from headrace.contract.topics import RAW
 from headrace.kafka import Cluster, producer_config
 from headrace.local.stack import Stack
+from tests.small_stack import make_settings, publish
 
 pytestmark = pytest.mark.timeout(2400)
 
