@@ -1,4 +1,4 @@
-"""One rank: `torchrun … -m trainer`, `python -m trainer` for a fleet of one, or a child of `trainer.fleet`."""
+"""One rank: `torchrun … -m trainer`, `python -m trainer` for a fleet of one, or a fork of `trainer.fleet`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from itertools import takewhile
 from pathlib import Path
@@ -23,10 +23,11 @@ from headrace.contract.settings import Settings
 from headrace.kafka import Cluster
 from headrace.observe import serve_metrics, start_logging
 from trainer.assemble import Assembler, Pins, Position, Share, Work
+from trainer.board import START, Board
 from trainer.checkpoint import Checkpoints
 from trainer.control import Commands, Control, Signals
 from trainer.fingerprint import make_deterministic
-from trainer.group import Group, PeerLost, Place, choose_device, join, place_from
+from trainer.group import Group, Place, choose_device, join, place_from
 from trainer.identity import Identity
 from trainer.loop import Run, leave, train
 from trainer.report import Metrics, Reporter, Stopwatch, announced, make_producer
@@ -40,13 +41,12 @@ log = logging.getLogger("headrace")
 
 LOCK_S = 30.0
 """How long a rank 0 waits for the one before it to end."""
-LAST_WORDS_S = 1.0
-"""A rank that has only lost another waits this long: the launcher then sees the exit code of the one that failed."""
 
 
 def run_rank(settings: Settings, place: Place) -> None:
     """Join the fleet, resume the run or begin it, train until told to stop, save, and leave."""
     log.info(IMPORTED, extra={"pid": os.getpid()})
+    place.board.write(place.rank, -1, START)
     signals = Signals(place.launcher)
     faulthandler.dump_traceback_later(settings.trainer.watchdog_s, exit=True)
     make_deterministic(settings.trainer.threads)
@@ -106,7 +106,8 @@ def prepare(settings: Settings, group: Group, control: Control) -> tuple[Run, St
         checkpoints, identity, settings.tokenizer_file, time.time, checkpoint, background, flush=reporter.flush
     )
     schedule = Schedule(settings.trainer.checkpoint_s, time.monotonic)
-    return Run(settings, group, saver, schedule, reporter, control, Stopwatch(time.monotonic), time.time), state
+    watch = Stopwatch(time.monotonic, group.board, group.rank)
+    return Run(settings, group, saver, schedule, reporter, control, watch, time.time), state
 
 
 def announce_all(reporter: Reporter, directory: Path, cluster: Cluster) -> None:
@@ -133,6 +134,7 @@ def wait_until_allowed(run: Run, state: State) -> bool:
         if run.control.stop_idle:
             leave(run, state)
             return False
+        run.watch.enter("halt", state.step)
         run.reporter.idle(state)
         time.sleep(TICK_S)
         run.control.look()
@@ -146,22 +148,37 @@ def end(code: int) -> NoReturn:
     os._exit(code)
 
 
-def main() -> NoReturn:
-    """One rank from the environment; its exit code says what happened."""
-    place = place_from(os.environ)
-    start_logging(f"trainer-{place.rank}", "INFO")
+def as_process(rank: Callable[[], None]) -> NoReturn:
+    """Be one rank; the exit code of this process says what happened."""
     try:
-        settings = settings_of("trainer", "One rank of a fleet; torchrun says which.")
-        log.setLevel(settings.log.level)
-        run_rank(settings, place)
+        rank()
     except HeadraceError as error:
         log.error(str(error), extra={"exit_code": error.exit_code})
-        time.sleep(LAST_WORDS_S if isinstance(error, PeerLost) else 0)
         end(error.exit_code)
     except BaseException:  # not to be swallowed: the process ends here
         log.exception("failed")
         end(HeadraceError.exit_code)
     end(0)
+
+
+def of_fleet(settings: Settings, rank: int, meeting: str, launcher: int, board: Board) -> NoReturn:
+    """One rank of a fleet on this machine, which has forked this process and holds the board."""
+    start_logging(f"trainer-{rank}", settings.log.level)
+    place = Place(rank, board.ranks, rank, board.ranks, meeting, launcher, board)
+    as_process(lambda: run_rank(settings, place))
+
+
+def main() -> NoReturn:
+    """One rank from the environment."""
+    place = place_from(os.environ)
+    start_logging(f"trainer-{place.rank}", "INFO")
+
+    def rank() -> None:
+        settings = settings_of("trainer", "One rank of a fleet; torchrun says which.")
+        log.setLevel(settings.log.level)
+        run_rank(settings, place)
+
+    as_process(rank)
 
 
 if __name__ == "__main__":

@@ -21,12 +21,11 @@ from torch._C._distributed_c10d import HashStore, PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from headrace.contract.errors import ContractError, HeadraceError, SettingsError
+from trainer.board import Board
 
 log = logging.getLogger("headrace")
 
 T = TypeVar("T")
-MEETING, LAUNCHER = "TRAINER_MEETING", "TRAINER_LAUNCHER"
-"""Environment variables of a fleet on one machine: where its ranks meet, and its process id."""
 HEADER = struct.Struct("<q16s16s??")
 
 
@@ -57,6 +56,7 @@ class Group:
     wire: torch.device
     control: dist.ProcessGroup
     store: Store
+    board: Board
 
     @property
     def leads(self) -> bool:
@@ -69,7 +69,8 @@ class Group:
         try:
             yield
         except RuntimeError as error:
-            raise PeerLost(f"rank {self.rank} of {self.size} lost a peer, {when}: {error}") from error
+            absent = self.board.absent(self.rank) or "which one is not known here"
+            raise PeerLost(f"rank {self.rank} of {self.size} lost a peer, {when}: {absent} ({error})") from error
 
     def agree(self, header: Header) -> Header:
         """Exchange headers; returns rank 0's. The first collective of every step.
@@ -110,7 +111,10 @@ class Group:
 
 
 class Place(NamedTuple):
-    """Which rank a process is, where the ranks meet (a URL of torch.distributed), and who launched it (0: nobody)."""
+    """Which rank a process is, where the ranks meet (a URL of torch.distributed), who launched it (0: nobody).
+
+    On the board all of them say what they do.
+    """
 
     rank: int
     size: int
@@ -118,16 +122,16 @@ class Place(NamedTuple):
     local_size: int
     meeting: str
     launcher: int
+    board: Board
 
 
 def place_from(environment: Mapping[str, str]) -> Place:
-    """What torchrun or `trainer.fleet` said; without either a fleet of one, which outlives whoever started it."""
+    """What torchrun said; without it a fleet of one, which outlives whoever started it."""
     if "RANK" not in environment:
-        return Place(0, 1, 0, 1, "", launcher=0)
+        return Place(0, 1, 0, 1, "", 0, Board(1))
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     rank, size, local_rank, local_size = (int(environment[name]) for name in names)
-    launcher = int(environment.get(LAUNCHER, os.getppid()))
-    return Place(rank, size, local_rank, local_size, environment.get(MEETING, "env://"), launcher)
+    return Place(rank, size, local_rank, local_size, "env://", os.getppid(), Board(size))
 
 
 def choose_device(wanted: str, local_rank: int, local_size: int) -> torch.device:
@@ -161,4 +165,4 @@ def join(place: Place, device: torch.device, timeout_s: float, shared: bool = Fa
     dist.init_process_group(backend, store=store, rank=place.rank, world_size=place.size, timeout=timeout)
     control = dist.new_group(backend="gloo", timeout=timeout)
     assert isinstance(control, dist.ProcessGroup), "every rank is in the control group"
-    return Group(place.rank, place.size, device, wire, control, PrefixStore("words", store))
+    return Group(place.rank, place.size, device, wire, control, PrefixStore("words", store), place.board)

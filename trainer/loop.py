@@ -56,6 +56,7 @@ def train(run: Run, state: State, steps: Iterable[Work | None]) -> None:
     """
     settings, group, watch = run.settings.trainer, run.group, run.watch
     width = sum(parameter.numel() for parameter in state.parameters) + 1
+    watch.enter("wait", state.step)
     for work in steps:
         faulthandler.dump_traceback_later(settings.watchdog_s, exit=True)
         run.control.look()
@@ -64,8 +65,9 @@ def train(run: Run, state: State, steps: Iterable[Work | None]) -> None:
             if run.control.stop_idle:
                 break
             rest(run, state)
+            watch.enter("wait")
             continue
-        watch.lap("wait")
+        watch.enter("agree")
         try:
             asked = group.agree(header(run, work))
         except PeerLost:
@@ -73,6 +75,7 @@ def train(run: Run, state: State, steps: Iterable[Work | None]) -> None:
                 raise
             break  # the peer was told to stop before it had this step
 
+        watch.enter("compute")
         leaves = leaf_count(work.step.block_count, settings.leaf_blocks)
         mine = leaves_of(group.rank, group.size, leaves)
         reduction = REDUCTIONS[settings.reduction](leaves, width, group)
@@ -81,27 +84,27 @@ def train(run: Run, state: State, steps: Iterable[Work | None]) -> None:
             gradients, fact = learn(run, state, work.step.step, leaf, fetched)
             reduction.add(leaf, gradients)
             own.append(fact)
-        watch.lap("compute")
 
+        watch.enter("reduce")
         facts = [fact for of_rank in group.gather(own) for fact in of_rank]
         check_fed(work.step, facts)
         total, loss = torch.split(reduction.finish(), [width - 1, 1])
-        watch.lap("reduce")
+        watch.enter("checkpoint")
         run.saver.hold()
-        watch.lap("checkpoint")
 
+        watch.enter("update")
         rate = learning_rate(settings, run.settings.nominal_tokens, state.tokens, work.step.tokens)
         update = apply_update(state.optimizer, state.parameters, total, work.step.tokens, rate, settings.clip_norm)
         digests = [block for fact in facts for block in fact.digests]
         state.advance(work.step, fed_next(state.fed, work.step.seq, digests))
-        watch.lap("update")
 
+        watch.enter("report")
         run.reporter.step(report(run, state, work, facts, loss.item() / work.step.tokens, update))
-        watch.lap("report")
         if asked.stop:
             break
         if asked.save or state.step % settings.checkpoint_steps == 0:
             save(run, state)
+        watch.enter("wait", state.step)
     else:
         hear(run, run.saver.settle())
         return
@@ -180,10 +183,10 @@ def wants_checkpoint(run: Run) -> bool:
 
 def save(run: Run, state: State) -> None:
     """Rank 0 begins to write a checkpoint; while another is in flight, this one stays due."""
+    run.watch.enter("checkpoint")
     if run.group.leads and run.saver.begin(state):
         run.control.saved()
         run.schedule.begun()
-    run.watch.lap("checkpoint")
 
 
 def hear(run: Run, outcome: Saved | Failed | None) -> None:
@@ -194,8 +197,8 @@ def hear(run: Run, outcome: Saved | Failed | None) -> None:
 
 def leave(run: Run, state: State) -> None:
     """End this rank's part with nothing lost; raises DependencyError when the last checkpoint cannot be written."""
+    run.watch.enter("checkpoint")
     run.control.leave()
     hear(run, run.saver.settle())
     if run.group.leads:
         hear(run, run.saver.save(state))
-    run.watch.lap("checkpoint")

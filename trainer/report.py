@@ -17,6 +17,7 @@ from headrace.contract.topics import CHECKPOINTS, STEPS
 from headrace.contract.training import CheckpointAnnouncement, IdleReport, StepReport, announcement_key
 from headrace.kafka import Cluster, brokers_of, producer_config
 from headrace.observe import register
+from trainer.board import Board
 from trainer.identity import Identity
 from trainer.saver import Failed, Saved
 from trainer.state import State
@@ -28,23 +29,38 @@ FLUSH_S = 10.0
 
 
 class Stopwatch:
-    """Seconds by part of a turn. `clock` is monotonic; a part that comes twice adds up."""
+    """Seconds by part of a turn, and word of the part at hand on the board. `clock` is monotonic.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    A part that comes twice adds up; what passes before the first one is of no part.
+    """
+
+    def __init__(self, clock: Callable[[], float], board: Board | None = None, rank: int = 0) -> None:
         self.clock = clock
+        self.board = board
+        self.rank = rank
+        self.part = ""
+        self.step = -1
         self.last = clock()
         self.parts: dict[str, float] = {}
 
-    def lap(self, part: str) -> None:
-        """All time since the last lap was this part."""
-        now = self.clock()
-        self.parts[part] = self.parts.get(part, 0.0) + now - self.last
-        self.last = now
+    def enter(self, part: str, step: int | None = None) -> None:
+        """A part begins, and with it a step if one is given; the part before it ends."""
+        self._count()
+        self.part, self.step = part, self.step if step is None else step
+        if self.board is not None:
+            self.board.write(self.rank, self.step, part)
 
     def take(self) -> dict[str, float]:
-        """The parts so far, and begin anew."""
+        """The parts so far, and begin anew in the part at hand."""
+        self._count()
         parts, self.parts = self.parts, {}
         return parts
+
+    def _count(self) -> None:
+        now = self.clock()
+        if self.part:
+            self.parts[self.part] = self.parts.get(self.part, 0.0) + now - self.last
+        self.last = now
 
 
 class Metrics:

@@ -8,11 +8,15 @@ kill, and which steps were trained before, no process can log: the first is know
 from __future__ import annotations
 
 RANK_ENDED = "rank ended"
-"""Fleet: one rank is gone though nobody told it to end. rank, pid, code."""
+"""Fleet: a rank has failed. rank, pid, code, and where it was last: step, in (the part of the step), for_s."""
+RANK_STUCK = "rank stuck"
+"""Fleet: a rank stays where it is for longer than trainer.watchdog_s, and is ended. rank, pid, step, in, for_s."""
 RANKS_GONE = "ranks gone"
-"""Fleet: the others have ended too. code: what all of them together mean."""
+"""Fleet: the others have ended too. code: that of the rank which says why."""
 RANKS_STARTED = "ranks started"
-"""Fleet: every rank has a process. pids, by rank; restarts."""
+"""Fleet: every rank has a process. pids, by rank; restarts, of this fleet so far."""
+GAVE_UP = "{restarts} restarts in a row came to no step that was new, the last because {why}: mend that, then restart"
+"""Fleet: ranks that are lost again and again are not started once more."""
 IMPORTED = "imported"
 """Rank: it has all its code, and begins. pid."""
 GROUP_FORMED = "group formed"

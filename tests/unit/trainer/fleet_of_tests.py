@@ -29,6 +29,7 @@ from headrace.contract.plan import Step
 from headrace.contract.settings import Settings, load
 from headrace.contract.training import StepReport
 from trainer.assemble import Share, Work
+from trainer.board import Board
 from trainer.checkpoint import Checkpoints
 from trainer.fingerprint import make_deterministic
 from trainer.group import Group, Place, choose_device, join
@@ -250,7 +251,7 @@ def on_ranks(size: int, function: Callable[..., Any], *args: Any, device: str = 
     context.set_forkserver_preload(PRELOAD)
     with tempfile.TemporaryDirectory() as folder:
         pipes = [context.Pipe(duplex=False) for _ in range(size)]
-        places = [Place(rank, size, rank, size, f"file://{folder}/meeting", os.getpid()) for rank in range(size)]
+        places = [(rank, size, rank, size, f"file://{folder}/meeting", os.getpid()) for rank in range(size)]
         ranks = [
             context.Process(target=_rank, args=(place, device, pipe[1], function, args))
             for place, pipe in zip(places, pipes, strict=True)
@@ -280,8 +281,9 @@ def _answers(pipes: list[Connection]) -> list[Any]:
     return [answers[number] for number in range(len(pipes))]
 
 
-def _rank(place: Place, wanted: str, answer: Any, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+def _rank(told: tuple[Any, ...], wanted: str, answer: Any, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
     make_deterministic(threads=1)
+    place = Place(*told, board=Board(told[1]))
     device = choose_device(wanted, place.local_rank, place.local_size)
     group = join(place, device, timeout_s=30, shared=wanted == "cuda_shared")
     try:
