@@ -61,7 +61,6 @@ def options(settings: Settings, name: str, restore: str | None) -> dict[str, str
         "execution.checkpointing.dir": (state / "checkpoints").as_uri(),
         "execution.checkpointing.savepoint-dir": (state / "savepoints").as_uri(),
         "table.local-time-zone": "UTC",
-        "python.executable": sys.executable,
         "python.client.executable": sys.executable,
         "python.pythonpath": str(ROOT),
         # Else each row is copied from operator to operator: a window of documents as often as there are blocks in it.

@@ -15,14 +15,17 @@ case "$1" in
   *) echo "run.sh jobmanager|taskmanager METRICS_PORT" >&2; exit 2 ;;
 esac
 
+# A process that takes the place of a lost one has the same options: they are kept beside the configuration.
+kept="$FLINK_CONF_DIR/$1.params"
 helper="$FLINK_HOME/bin/bash-java-utils.jar:$(echo "$FLINK_LIB_DIR"/flink-dist-*.jar)"
-said=$("$java" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$helper" \
+said=$(cat "$kept" 2>/dev/null || "$java" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$helper" \
   org.apache.flink.runtime.util.bash.BashJavaUtils "GET_${kind}_RESOURCE_PARAMS" --configDir "$FLINK_CONF_DIR" 2>&1)
 mapfile -t params < <(sed -n 's/^BASH_JAVA_UTILS_EXEC_RESULT://p' <<< "$said")
 if (( ${#params[@]} != 2 )); then
   echo "Flink's memory options are not to be had: $said" >&2
   exit 1
 fi
+[[ -e "$kept" ]] || { printf '%s\n' "$said" > "$kept.new" && mv "$kept.new" "$kept"; } || true
 
 open=()
 for package in java.lang java.net java.io java.nio java.text java.time java.util java.lang.reflect sun.nio.ch \

@@ -1,4 +1,4 @@
-"""A real Flink cluster from the wheel: one JobManager, one TaskManager, and what a program needs to submit a job."""
+"""A real Flink cluster from the wheel: JobManager, TaskManager, its workers, and what it takes to submit a job."""
 
 from __future__ import annotations
 
@@ -18,17 +18,29 @@ from headrace.local.process import Part
 
 JOBMANAGER = "jobmanager"
 TASKMANAGER = "taskmanager"
+WORKERS = "workers"
 DEPLOY = ROOT / "deploy" / "flink"
 JOBS = 2
 """Each takes flink.parallelism slots."""
+IMPORTED_ONCE = (
+    "pyflink.fn_execution.beam.beam_boot",
+    "pyflink.fn_execution.beam.beam_sdk_worker_main",
+    "confluent_kafka",
+    "pydantic_settings",
+    "safetensors",
+    "tokenizers",
+    "xxhash",
+)
+"""What Python workers are forks of: all that is not ours and that they import before their first row."""
 
 
 @dataclass(frozen=True)
 class Flink:
-    """The two processes, and the environment of whoever submits a job to them."""
+    """The three processes, and the environment of whoever submits a job to them."""
 
     jobmanager: Part
     taskmanager: Part
+    workers: Part
     environment: dict[str, str]
 
 
@@ -41,6 +53,7 @@ def flink(settings: Settings) -> Flink:
     return Flink(
         _part(JOBMANAGER, own, ports.jobmanager_metrics),
         _part(TASKMANAGER, {**settings.environment(), **own}, ports.taskmanager_metrics),
+        Part(WORKERS, (sys.executable, str(DEPLOY / "workers.py"), "serve", own["FLINK_WORKERS"], *IMPORTED_ONCE), own),
         own,
     )
 
@@ -62,8 +75,15 @@ def environment(settings: Settings) -> dict[str, str]:
         "FLINK_LIB_DIR": str(run / "flink-lib"),
         "FLINK_LOG_DIR": str(settings.data_dir / "logs"),
         "FLINK_PLUGINS_DIR": str(home() / "plugins"),
+        "FLINK_PYTHON": sys.executable,
+        "FLINK_WORKERS": str(workers_socket(settings)),
         "PYTHONPATH": str(ROOT),
     }
+
+
+def workers_socket(settings: Settings) -> Path:
+    """Where a TaskManager's Python workers are asked for."""
+    return settings.data_dir / "run" / "workers.sock"
 
 
 def wanted_slots(settings: Settings) -> int:
@@ -93,6 +113,7 @@ def _conf(settings: Settings) -> None:
         "taskmanager_memory_mb": settings.flink.taskmanager_memory_mb,
         "checkpoint_interval_ms": settings.flink.checkpoint_interval_ms,
         "python": sys.executable,
+        "worker_python": DEPLOY / "python",
         "tmp_dir": tmp,
     }
     (folder / "config.yaml").write_text(template.substitute(values))

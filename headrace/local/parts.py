@@ -6,28 +6,30 @@ import socket
 import sys
 
 from headrace import jobs
+from headrace.contract import fleet
 from headrace.contract.errors import ContractError, DependencyError
 from headrace.contract.settings import Settings
 from headrace.flink import FlinkRest, rest_of
 from headrace.kafka import Cluster
 from headrace.local.broker import broker
-from headrace.local.flink import flink, wanted_slots
+from headrace.local.flink import flink, wanted_slots, workers_socket
 from headrace.local.ports import HOST
 from headrace.local.process import Part
 from headrace.local.state import NO_FILE
 
-BROKER, JOBMANAGER, TASKMANAGER, JOBS, PLANNER, TRAINER = ALL = (
+BROKER, JOBMANAGER, TASKMANAGER, WORKERS, JOBS, PLANNER, TRAINER = ALL = (
     "broker",
     "jobmanager",
     "taskmanager",
+    "workers",
     "jobs",
     "planner",
     "trainer",
 )
 NEEDS = {JOBS: (BROKER, JOBMANAGER), PLANNER: (BROKER,), TRAINER: (BROKER,)}
 """What must run before a part is started; the others are started at once."""
-OURS = (JOBS, PLANNER, TRAINER)
-"""Programs of ours, whose exit codes speak."""
+FINAL = {JOBS: (2, 4), PLANNER: (2, 4), TRAINER: (1, 2, 4)}
+"""Exit codes of programs of ours after which a restart cannot help. A trainer's 1 comes after restarts of its own."""
 
 
 def build(settings: Settings, names: tuple[str, ...]) -> dict[str, Part]:
@@ -40,12 +42,13 @@ def build(settings: Settings, names: tuple[str, ...]) -> dict[str, Part]:
     }
     if BROKER in names:
         parts[BROKER] = broker(settings)
-    if not {JOBMANAGER, TASKMANAGER, JOBS}.isdisjoint(names):
+    if not {JOBMANAGER, TASKMANAGER, WORKERS, JOBS}.isdisjoint(names):
         cluster = flink(settings)
         ensure = (python, "-m", "headrace.cli.main", "jobs", "ensure", "--watch")
         parts |= {
             JOBMANAGER: cluster.jobmanager,
             TASKMANAGER: cluster.taskmanager,
+            WORKERS: cluster.workers,
             JOBS: Part(JOBS, ensure, {**own, **cluster.environment}),
         }
     return {name: parts[name] for name in names}
@@ -86,12 +89,16 @@ def ready(name: str, settings: Settings) -> bool:
                 return FlinkRest(rest_of(settings), 1.0).slots() >= 0
             case "taskmanager":
                 return FlinkRest(rest_of(settings), 1.0).slots() >= wanted_slots(settings)
+            case "workers":
+                return workers_socket(settings).is_socket()
             case "jobs":
                 return jobs_run(settings)
             case "planner":
                 return open_port(ports.planner_metrics)
             case "trainer":
-                return all(open_port(ports.trainer_metrics + rank) for rank in range(settings.trainer.ranks))
+                said = fleet.read(settings.data_dir, settings.trainer.run)
+                whole = said is None or len(said.ranks) == settings.trainer.ranks
+                return whole and all(open_port(ports.trainer_metrics + r) for r in range(settings.trainer.ranks))
     except DependencyError:
         return False
     raise ValueError(name)

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 import psutil
 
+from headrace.contract import fleet
 from headrace.contract.errors import ContractError, DependencyError, HeadraceError, SettingsError
 from headrace.contract.settings import PREFIX, ROOT, Settings
 from headrace.local import datadir, disk, logfiles, parts, ports, process, state, status
@@ -279,8 +280,9 @@ class Stack:
         """Process ids of the parts that live, of the supervisor, and of the ranks as rank0, rank1, …"""
         now = self.state()
         found = {"supervisor": now.pid} | {part.name: part.pid for part in now.parts if part.pid is not None}
-        if parts.TRAINER in found:
-            found |= {f"rank{rank}": pid for rank, pid in enumerate(ranks(found[parts.TRAINER]))}
+        said = fleet.read(self.settings.data_dir, self.settings.trainer.run)
+        if said is not None and said.pid == found.get(parts.TRAINER):
+            found |= {f"rank{rank}": pid for rank, pid in enumerate(said.ranks)}
         return found
 
     def kill(self, name: str) -> int:
@@ -294,14 +296,3 @@ class Stack:
         order = state.request(self.settings.data_dir, do="keep")
         self.wait_until(lambda: not order.exists(), 60, "the supervisor knows that it stays")
         self.kept = True
-
-
-def ranks(fleet: int) -> list[int]:
-    """Process ids of the ranks below a trainer's fleet, rank 0 first: what its fork server forked, in order."""
-    try:
-        below = psutil.Process(fleet).children(recursive=True)
-        servers = {child.pid for child in below if child.ppid() == fleet}
-        found = [child for child in below if child.ppid() in servers]
-        return [child.pid for child in sorted(found, key=lambda child: (child.create_time(), child.pid))]
-    except psutil.NoSuchProcess:
-        return []

@@ -20,6 +20,7 @@ import time
 import psutil
 
 from headrace import jobs
+from headrace.contract import fleet
 from headrace.contract.errors import ContractError, DependencyError, HeadraceError
 from headrace.contract.metrics import DISK_FREE, PART_RESTARTS, PART_UP
 from headrace.contract.settings import Settings, load
@@ -31,7 +32,7 @@ from headrace.observe import register, serve_metrics, start_logging
 TICK_S = 0.2
 HOUSEKEEPING_S = 10.0
 """How often logs are bounded and free space is measured."""
-STOP_ORDER = (parts.PLANNER, parts.TRAINER, parts.TASKMANAGER, parts.JOBMANAGER, parts.BROKER)
+STOP_ORDER = (parts.PLANNER, parts.TRAINER, parts.TASKMANAGER, parts.WORKERS, parts.JOBMANAGER, parts.BROKER)
 GRACE_S = {parts.TRAINER: 90.0, parts.PLANNER: 30.0, parts.BROKER: 30.0}
 OTHER_GRACE_S = 15.0
 log = logging.getLogger("headrace")
@@ -70,8 +71,7 @@ class Supervisor:
         shutil.rmtree(state.run_dir(self.data_dir) / "requests", ignore_errors=True)
         for name, part in parts.build(self.settings, self.names).items():
             shown = PartState(name, since=time.time(), url=parts.url(name, self.settings))
-            final = (2, 4) if name in parts.OURS else ()
-            self.watched[name] = Watched(part, self.data_dir, shown, final)
+            self.watched[name] = Watched(part, self.data_dir, shown, parts.FINAL.get(name, ()))
         (state.run_dir(self.data_dir) / "brokers").write_text(self.settings.kafka.brokers)
 
     def tick(self, now: Moment) -> None:
@@ -115,12 +115,21 @@ class Supervisor:
                 part.start(now)
             except OSError as error:  # no room for its log, no memory for a process
                 part.not_started(now, str(error))
+        elif part.name == parts.TRAINER and (again := self.ranks_again(part, now)):
+            self.restarts.labels(part.name).inc(again)
         elif part.state.state == "starting":
             try:
                 if parts.ready(part.name, self.settings):
                     part.runs(now)
             except ContractError as error:
                 part.fail(now, str(error))
+
+    def ranks_again(self, part: Watched, now: Moment) -> int:
+        """How often the fleet has started its ranks again since the last look: shown as the restarts that they are."""
+        said = fleet.read(self.data_dir, self.settings.trainer.run)
+        if said is None or said.pid != part.state.pid:
+            return 0
+        return part.restarted_inside(now, said.restarts, said.why, whole=bool(said.ranks))
 
     def served(self, part: Watched) -> bool:
         """Whether all that the part needs runs."""

@@ -15,8 +15,8 @@ from headrace.local.state import PartState
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
-HEALTHY_S = 60.0
-"""A part that ran so long starts its pauses anew."""
+HEALTHY_S = 30.0
+"""A part that ran so long was well: it starts again at once, and its pauses begin anew."""
 ERROR_LINES = 5
 
 
@@ -47,6 +47,8 @@ class Watched:
     not_before: float = 0.0
     since: float = 0.0
     log_from: int = 0
+    inside: int = 0
+    """Restarts that this process has made of its own parts."""
 
     @property
     def name(self) -> str:
@@ -61,6 +63,7 @@ class Watched:
         log = logfiles.path_of(self.data_dir, self.name)
         self.process = process.start(self.part, self.data_dir)
         self.log_from = max(0, log.stat().st_size - 1) if log.exists() else 0
+        self.inside = 0
         self.state = self.state.to("starting", now.wall, pid=self.process.pid)
 
     def runs(self, now: Moment) -> None:
@@ -74,7 +77,7 @@ class Watched:
         code = self.process.wait()
         process.end(process.marked(self.data_dir, self.name), grace_s=0)
         healthy = self.state.state == "running" and now.steady - self.since >= HEALTHY_S
-        self.quick_ends = 1 if healthy else self.quick_ends + 1
+        self.quick_ends = 0 if healthy else self.quick_ends + 1
         self.process = None
         gone: dict[str, Any] = {"pid": None, "exit_code": code, "error": self.last_lines()}
         if code in self.final:
@@ -82,6 +85,14 @@ class Watched:
             return
         self.not_before = now.steady + pause_s(self.quick_ends)
         self.state = self.state.to("restarting", now.wall, restarts=self.state.restarts + 1, **gone)
+
+    def restarted_inside(self, now: Moment, restarts: int, why: str, whole: bool) -> int:
+        """Its process has started parts of its own again so often, or (not `whole`) misses some; how many are new."""
+        new, self.inside = restarts - self.inside, restarts
+        if new or (not whole and self.state.state == "running"):
+            more = self.state.restarts + new
+            self.state = self.state.to("starting", now.wall, restarts=more, error=(why,) if why else ())
+        return new
 
     def not_started(self, now: Moment, why: str) -> None:
         """The machine could not start it: the same pauses as after an end."""
@@ -137,5 +148,7 @@ class Watched:
 
 
 def pause_s(quick_ends: int) -> float:
-    """Seconds until the next start after so many ends in a row."""
+    """Seconds until the next start after so many quick ends in a row."""
+    if not quick_ends:
+        return 0.0
     return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(quick_ends - 1, 10))

@@ -29,7 +29,7 @@ from headrace.local.stack import Stack
 from headrace.local.status import last_trained
 
 pytestmark = pytest.mark.timeout(600)
-KILLED = ("planner", "rank1", "taskmanager", "jobs", "jobmanager", "broker")
+KILLED = ("planner", "rank1", "taskmanager", "workers", "jobs", "jobmanager", "broker")
 
 
 @pytest.fixture(scope="module")

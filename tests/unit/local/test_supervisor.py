@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace.contract.fleet import FleetState
 from headrace.contract.settings import Ports, load
 from headrace.local import logfiles, parts, ports, process, state
 from headrace.local.process import Part
@@ -78,6 +79,33 @@ def test_a_part_that_is_slow_to_end_holds_up_nobody(supervisor: Supervisor, monk
     found = state.read(supervisor.data_dir)
     assert found is not None
     assert {part.name: part.restarts for part in found.parts} == {parts.PLANNER: 1, parts.TRAINER: 1}
+
+
+def test_ranks_that_were_started_again_show_as_a_restart(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served(supervisor, monkeypatch)
+    trainer = supervisor.watched[parts.TRAINER]
+    before, pid = trainer.state.restarts, trainer.state.pid
+    assert pid is not None
+
+    def says(restarts: int, *ranks: int, of: int = pid) -> None:
+        FleetState(pid=of, restarts=restarts, ranks=ranks, why="rank 0 ended").write(supervisor.data_dir, "main")
+        supervisor.tick(Moment.now())
+        supervisor.tick(Moment.now())
+
+    says(0, 7)
+    assert (trainer.state.state, trainer.state.restarts) == ("running", before)
+    says(0)
+    assert (trainer.state.state, trainer.state.restarts) == ("starting", before), "a rank is gone, none came yet"
+    says(2)
+    assert (trainer.state.state, trainer.state.restarts) == ("starting", before + 2)
+    assert (trainer.state.error, trainer.state.pid) == (("rank 0 ended",), pid)
+    says(2, 8)
+    assert (trainer.state.state, trainer.state.restarts, trainer.state.error) == ("running", before + 2, ())
+    assert supervisor.restarts.labels(parts.TRAINER)._value.get() >= 2
+    says(9, 8, of=pid + 1)
+    assert trainer.state.restarts == before + 2, "another fleet's"
 
 
 def test_a_full_disk_does_not_end_it(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
