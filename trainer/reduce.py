@@ -6,6 +6,7 @@ Canonical: one fixed binary tree over the leaves of the step, so that the sum is
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
@@ -45,7 +46,7 @@ class Tree(Generic[T]):
         self.nodes: list[Node[T]] = []
 
     def push(self, level: int, place: int, value: T) -> None:
-        """Add one node; nodes must come in leaf order."""
+        """Add one node; nodes must come in leaf order. The tree keeps the value, and may add to it in place."""
         self.nodes.append(Node(level, place, value))
         while self._join() or self._rise():
             pass
@@ -57,7 +58,7 @@ class Tree(Generic[T]):
         left, right = self.nodes[-2:]
         if left.level != right.level or right.place % 2 == 0 or left.place != right.place - 1:
             return False
-        self.nodes[-2:] = [Node(right.level + 1, right.place // 2, left.value + right.value)]
+        self.nodes[-2:] = [Node(right.level + 1, right.place // 2, operator.iadd(left.value, right.value))]
         return True
 
     def _rise(self) -> bool:
@@ -81,7 +82,7 @@ class Reduction(Protocol):
     """The one seam between computing gradients and having their sum."""
 
     def add(self, leaf: int, gradients: torch.Tensor) -> None:
-        """Take the flat fp32 gradients of one of this rank's leaves; leaves come in order."""
+        """Take the flat fp32 gradients of one of this rank's leaves, to keep; leaves come in order."""
 
     def finish(self) -> torch.Tensor:
         """The sum over all leaves of the step, on every rank. A collective; blocks until all ranks have come."""
@@ -117,8 +118,8 @@ class Canonical:
         mine = [node.value for node in self.tree.nodes]
         sent = torch.empty(self.ranks, len(mine), shard, device=self.wire)
         for number, value in enumerate(mine):
-            padded = torch.nn.functional.pad(value, (0, self.ranks * shard - self.width))
-            sent[:, number] = padded.view(self.ranks, shard)
+            for rank, piece in enumerate(value.split(shard)):
+                sent[rank, number, : len(piece)] = piece  # what lies behind the last one is cut off at the end
         every = [place for of_rank in places for place in of_rank]
         received = torch.empty(len(every), shard, device=self.wire)
         takes, gives = [len(of_rank) * shard for of_rank in places], [len(mine) * shard] * self.ranks

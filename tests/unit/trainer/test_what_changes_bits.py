@@ -29,7 +29,7 @@ def bits(tensor: torch.Tensor) -> bytes:
 def summed(values: Sequence[torch.Tensor]) -> torch.Tensor:
     tree: Tree[torch.Tensor] = Tree(len(values))
     for leaf, value in enumerate(values):
-        tree.push(0, leaf, value)
+        tree.push(0, leaf, value.clone())
     (root,) = tree.nodes
     return root.value
 
