@@ -6,7 +6,6 @@ Canonical: one fixed binary tree over the leaves of the step, so that the sum is
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Mapping
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
@@ -58,7 +57,9 @@ class Tree(Generic[T]):
         left, right = self.nodes[-2:]
         if left.level != right.level or right.place % 2 == 0 or left.place != right.place - 1:
             return False
-        self.nodes[-2:] = [Node(right.level + 1, right.place // 2, operator.iadd(left.value, right.value))]
+        value = left.value
+        value += right.value
+        self.nodes[-2:] = [Node(right.level + 1, right.place // 2, value)]
         return True
 
     def _rise(self) -> bool:
@@ -118,7 +119,7 @@ class Canonical:
         mine = [node.value for node in self.tree.nodes]
         sent = torch.empty(self.ranks, len(mine), shard, device=self.wire)
         for number, value in enumerate(mine):
-            for rank, piece in enumerate(value.split(shard)):
+            for rank, piece in enumerate(torch.split(value, shard)):
                 sent[rank, number, : len(piece)] = piece  # what lies behind the last one is cut off at the end
         every = [place for of_rank in places for place in of_rank]
         received = torch.empty(len(every), shard, device=self.wire)
