@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(VENV) $(RUN)/uv
 
-.PHONY: demo test test-gpu soak check bench clean
+.PHONY: demo test test-gpu chaos soak check bench clean
 
 demo: $(VENV)/ready
 	$(RUN)/headrace demo
@@ -15,6 +15,12 @@ test: check
 # On a machine with a CUDA device; elsewhere each is skipped and says why.
 test-gpu: $(VENV)/ready
 	$(RUN)/pytest tests/gpu
+
+# Breaks a running stack N times at points drawn from SEED, then proves that nothing was lost or doubled.
+N ?= 20
+SEED ?= 1
+chaos: $(VENV)/ready
+	$(RUN)/python -m tests.fault -n $(N) --seed $(SEED)
 
 # What takes long: backlogs, outages, twenty minutes of a slow trainer. Not part of `make test`.
 soak: $(VENV)/ready

@@ -1,0 +1,5 @@
+"""Python imports this by itself at its start, in every process that finds this folder on its PYTHONPATH."""
+
+from tests.fault.points import install
+
+install()
