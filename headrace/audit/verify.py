@@ -8,8 +8,9 @@ In flight, by stage, in documents: what the next part may still take up.
 A document is in flight at one stage at most: at the last two it counts where its last token is.
 What is missing and not in flight is lost. Settled, all that is in flight is lost, and every window has its seal.
 
-Its limit: it proves what was fed; that the arithmetic is right, the fault tests prove. A run that crashed and was not
-started again has trained what it reported, until it starts from its last checkpoint and trains the rest again.
+Its limit: it proves what was fed; that the arithmetic is right, the fault tests prove, and `--replay` for the steps
+between two checkpoints. A run that crashed and was not started again has trained what it reported, until it starts from
+its last checkpoint and trains the rest again.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from headrace.audit.report import Report
 from headrace.audit.retention import CutWriter, Keep, look
 from headrace.audit.verify import Begin, verify_deployment
 from headrace.cli.options import OfRun, err, out, with_settings
+from headrace.cli.replaying import check_again
 from headrace.contract.errors import ContractError, SettingsError
 from headrace.contract.settings import Settings
 from headrace.kafka import Cluster
@@ -41,16 +42,32 @@ def verify(
         bool,
         typer.Option("--cut", help="If all holds, begin behind what is older than retention.keep_hours next time."),
     ] = False,
+    replay: Annotated[
+        str | None,
+        typer.Option(
+            "--replay",
+            metavar="FROM:TO",
+            help="Instead: train the steps between two checkpoints again, and compare the weights.",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Prove that each published document was trained exactly once by a run, or name what is wrong and exit with 4.
 
     Counts are from the first document on. What lies before the last verified cut (`headrace retention` and `--cut`
     write one) was verified then and is not read again.
+
+    That proves what was fed. --replay proves the arithmetic: from the checkpoint of step FROM it trains again, by the
+    plan, and compares the weights with what the checkpoint of step TO says. The run and its topics stay as they are.
     """
+    name = chosen_run(settings, run)
+    if replay is not None:
+        if cut or full or wait or settled:
+            raise SettingsError("--replay goes with --run and --json alone: it trains, and reads no log for the rest")
+        check_again(settings, name, replay, json)
+        return
     if cut and (full or wait or settled):
         raise SettingsError("--cut goes with neither --full, --wait nor --settled: it moves on from the last cut, now")
-    name = chosen_run(settings, run)
     with progress_of_verify(hidden=json) as begin:
         report = move_cut(settings, name, begin) if cut else verify_deployment(settings, name, wait, begin, full)
     report.settled = settled

@@ -97,6 +97,18 @@ class Manifest(Record):
     time: int
 
 
+class Replayed(Record):
+    """One line of what `trainer.replay` prints: it has trained up to `step`, the next one to train.
+
+    `weights` (sha256 of all parameters in order, as in a manifest) and `fingerprint` stand in the last line alone.
+    """
+
+    step: int
+    fed: str
+    weights: str = ""
+    fingerprint: dict[str, str] = Field(default_factory=dict)
+
+
 def announcement_key(run: str, step: int) -> str:
     """The key under which a checkpoint is announced."""
     return f"{run}/{step}"

@@ -18,22 +18,27 @@ import pytest
 from confluent_kafka import Producer
 from conftest import with_values
 from tokenizers import Tokenizer, models
+from typer.testing import CliRunner
 
-from headrace.checkpoints import pin
+from headrace.checkpoints import pin, read
+from headrace.cli import replaying
+from headrace.cli.main import app
 from headrace.contract.blocks import Block
 from headrace.contract.digests import block_digest, file_sha256, run_digest
-from headrace.contract.errors import ContractError, DependencyError, RecordError
+from headrace.contract.errors import ContractError, DependencyError, RecordError, SettingsError
 from headrace.contract.events import RANK_ENDED, TRAINING
 from headrace.contract.fleet import read as read_fleet
 from headrace.contract.plan import Origin, Run, Step
-from headrace.contract.settings import ROOT, Settings
-from headrace.contract.topics import BLOCKS, PLAN, STEPS
-from headrace.contract.training import IdleReport, Manifest, StepReport, decode_report
+from headrace.contract.settings import ROOT, Settings, flatten
+from headrace.contract.topics import BLOCKS, CHECKPOINTS, PLAN, STEPS
+from headrace.contract.training import IdleReport, Manifest, Replayed, StepReport, decode_report
 from headrace.control import command, wait_for_checkpoint
 from headrace.kafka import Cluster, coordinate, transactional_producer
 from headrace.runs import RunView, add_reports, last_report, look_at_disk, shelf
 from trainer.assemble import Assembler, Pins, Position, Share, Work
+from trainer.model import load_model
 from trainer.report import announced
+from trainer.state import State
 from trainer.stream import Stream
 
 VOCABULARY = 256
@@ -342,6 +347,75 @@ def look_at_runs(settings: Settings) -> dict[str, RunView]:
     runs = look_at_disk(settings)
     add_reports(runs, Cluster(settings), time.time())
     return runs
+
+
+@pytest.mark.timeout(300)
+def test_a_replay_gives_the_weights_that_were_saved_and_finds_one_wrong_bit(log: Log, monkeypatch: Any) -> None:
+    """Steps 4 to 7, trained by two ranks, again by one; then the checkpoint of step 8 is changed and signed anew."""
+    log.settings = with_values(log.settings, "trainer.checkpoint_steps=4", "trainer.checkpoint_async=false")
+    log.write_blocks(60, seed=8)
+    log.write_plan(9)
+    with fleet(log, "replayed", 2) as trainer:
+        trainer.wait_for_step(8)
+        assert trainer.end() == 0
+    run = trainer.settings.checkpoint_dir / "replayed"
+    again: list[Replayed] = []
+
+    def once(*args: Any, **more: Any) -> Replayed:
+        again[:] = again or [train_again(*args, **more)]
+        return again[0]
+
+    train_again = replaying.train_again
+    monkeypatch.setattr(replaying, "train_again", once)
+    before = left_by(log, run)
+    assert replay(trainer.settings, "4:8", 0)["equal"]
+    assert left_by(log, run) == before, "the run and its topics are as they were"
+    sign_anew(run / "step-0000000008", flip=-1)
+    different = replay(trainer.settings, "4:8", 4)
+    assert (different["same_fed"], different["reasons"]) == (True, [])
+    assert different["then"] == read(run / "step-0000000008").manifest.weights != different["now"]
+    (run / "step-0000000004/optimizer.safetensors").write_bytes(b"torn")
+    with pytest.raises(RecordError, match="optimizer"):
+        replaying.check_again(trainer.settings, "replayed", "4:8", json=True)
+    for span, said in {
+        "5:8": "nearest are 4, 8, 9",
+        "4:7": "nearest are",
+        "8:4": "two steps",
+        "all": "50:100",
+    }.items():
+        with pytest.raises(SettingsError, match=said):
+            replaying.check_again(trainer.settings, "replayed", span, json=True)
+
+
+def replay(settings: Settings, span: str, code: int) -> dict[str, Any]:
+    """What `headrace verify --replay` prints; it must end with `code`."""
+    assignments = [f"--set={key}={value}" for key, value in flatten(settings.model_dump(exclude_defaults=True))]
+    result = CliRunner().invoke(app, ["verify", "--replay", span, "--run", "replayed", "--json", *assignments])
+    assert result.exit_code == code, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def left_by(log: Log, run: Path) -> tuple[Any, ...]:
+    """What a replay must leave as it is."""
+    cluster = Cluster(log.settings)
+    files = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(run.rglob("*"))}
+    return cluster.end_offsets(STEPS), cluster.end_offsets(CHECKPOINTS), files
+
+
+def sign_anew(directory: Path, flip: int) -> None:
+    """Change one bit of the weights, and let the manifest say what they are now."""
+    file = directory / "model.safetensors"
+    value = bytearray(file.read_bytes())
+    value[flip] ^= 1
+    file.write_bytes(value)
+    manifest = read(directory).manifest
+    files = [one.model_copy(update={"sha256": file_sha256(str(directory / one.name))}) for one in manifest.files]
+    model = load_model(directory)
+    weights = State(model, None).weights_sha256()  # type: ignore[arg-type]  # nothing is trained
+    assert weights != manifest.weights
+    changed = manifest.model_copy(update={"files": tuple(files), "weights": weights})
+    (directory / "manifest.json").write_bytes(changed.encode())
 
 
 @pytest.mark.timeout(180)
