@@ -80,7 +80,7 @@ def settings(broker: Settings, tmp_path: Path) -> Settings:
 def flink(broker: Settings) -> Iterator[dict[str, str]]:
     """A real cluster at `flink.rest` of the settings; the environment in which a program submits a job to it."""
     cluster = flink_parts(broker)
-    running = [process.start(part, broker.data_dir) for part in (cluster.jobmanager, cluster.taskmanager)]
+    running = [process.start(part, broker.data_dir) for part in cluster.processes]
     try:
         deadline = time.monotonic() + 90
         while not ready(TASKMANAGER, broker):

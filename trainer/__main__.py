@@ -23,7 +23,7 @@ from headrace.contract.settings import Settings
 from headrace.kafka import Cluster
 from headrace.observe import serve_metrics, start_logging
 from trainer.assemble import Assembler, Pins, Position, Share, Work
-from trainer.board import START, Board
+from trainer.board import START, Board, guard
 from trainer.checkpoint import Checkpoints
 from trainer.control import Commands, Control, Signals
 from trainer.fingerprint import make_deterministic
@@ -48,7 +48,7 @@ def run_rank(settings: Settings, place: Place) -> None:
     log.info(IMPORTED, extra={"pid": os.getpid()})
     place.board.write(place.rank, -1, START)
     signals = Signals(place.launcher)
-    faulthandler.dump_traceback_later(settings.trainer.watchdog_s, exit=True)
+    guard(settings.trainer.watchdog_s)
     make_deterministic(settings.trainer.threads)
     serve(settings.local.ports.trainer_metrics, place.rank)
     device = choose_device(settings.trainer.device, place.local_rank, place.local_size)
@@ -130,7 +130,7 @@ def assembler(settings: Settings, group: Group, identity: Identity, state: State
 def wait_until_allowed(run: Run, state: State) -> bool:
     """Whether to train; blocks while an operator has halted the run, without a collective. False: told to end."""
     while not run.control.may_go():
-        faulthandler.dump_traceback_later(run.settings.trainer.watchdog_s, exit=True)
+        guard(run.settings.trainer.watchdog_s)
         if run.control.stop_idle:
             leave(run, state)
             return False

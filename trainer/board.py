@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import mmap
 import struct
 import time
@@ -10,6 +11,15 @@ from typing import NamedTuple
 SLOT = struct.Struct("<qd16s")
 START = "start"
 """What a rank does before it waits for its first step: until then it has nothing to save."""
+
+
+SPARE_S = 1.0
+"""A fleet names a rank that is stuck before that writes its traceback."""
+
+
+def guard(watchdog_s: float) -> None:
+    """Write this process's traceback and end it, unless this is called again within the watchdog's time."""
+    faulthandler.dump_traceback_later(watchdog_s + SPARE_S, exit=True)
 
 
 class Standing(NamedTuple):

@@ -5,7 +5,6 @@ Ranks, restarts, clocks and operators decide when and where this runs; none of t
 
 from __future__ import annotations
 
-import faulthandler
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from headrace.contract.settings import Settings
 from headrace.contract.training import StepReport
 from trainer.assemble import Work
 from trainer.batch import make_leaf
+from trainer.board import guard
 from trainer.control import Control
 from trainer.fingerprint import digest
 from trainer.group import Group, Header, PeerLost
@@ -58,7 +58,7 @@ def train(run: Run, state: State, steps: Iterable[Work | None]) -> None:
     width = sum(parameter.numel() for parameter in state.parameters) + 1
     watch.enter("wait", state.step)
     for work in steps:
-        faulthandler.dump_traceback_later(settings.watchdog_s, exit=True)
+        guard(settings.watchdog_s)
         run.control.look()
         hear(run, run.saver.finished())
         if work is None:

@@ -43,6 +43,10 @@ class Flink:
     workers: Part
     environment: dict[str, str]
 
+    @property
+    def processes(self) -> tuple[Part, Part, Part]:
+        return self.jobmanager, self.taskmanager, self.workers
+
 
 def flink(settings: Settings) -> Flink:
     """The cluster of a stack whose ports are chosen; writes its configuration. Needs the jars in the cache."""

@@ -268,9 +268,9 @@ def all_attempts(settings: Settings) -> set[str]:
 
 
 @pytest.mark.timeout(180)
-def test_a_rank_that_stops_in_mid_step_is_named_with_its_step_and_replaced(log: Log) -> None:
-    """Rank 1 stands still; rank 0 gives up on it after two seconds, and says for whom it has waited."""
-    log.settings = with_values(log.settings, "trainer.collective_timeout_s=2", "trainer.watchdog_s=30")
+def test_a_rank_that_stands_still_is_named_with_its_step_and_replaced(log: Log) -> None:
+    """Rank 1 stands still; rank 0 gives up on it, and says for whom it has waited."""
+    log.settings = with_values(log.settings, "trainer.collective_timeout_s=15", "trainer.watchdog_s=60")
     log.write_blocks(60, seed=7)
     log.write_plan(4)
     with fleet(log, "stopped", 2) as trainer:

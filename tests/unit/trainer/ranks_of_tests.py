@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import trainer.fleet
 from headrace.contract.settings import Settings
-from trainer.board import Board
+from trainer.board import Board, guard
 
 
 def of_fleet(settings: Settings, rank: int, meeting: str, launcher: int, board: Board) -> NoReturn:
@@ -36,6 +36,7 @@ def of_fleet(settings: Settings, rank: int, meeting: str, launcher: int, board: 
             case ["sleep"]:
                 board.write(rank, 5, "reduce")
                 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+                guard(settings.trainer.watchdog_s)
                 time.sleep(600)
         board.write(rank, 3, "wait")
         (settings.data_dir / f"up-{os.getpid()}").touch()
@@ -47,5 +48,5 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent))
     trainer.fleet.RANK, trainer.fleet.IMPORTED_ONCE = "ranks_of_tests", ("ranks_of_tests",)
     trainer.fleet.PAUSE_S = float(sys.argv.pop(1))
-    trainer.fleet.TRACEBACK_S = 0.3
+    trainer.fleet.TRACEBACK_S = 4
     sys.exit(trainer.fleet.main())
