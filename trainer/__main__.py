@@ -27,7 +27,7 @@ from trainer.board import START, Board, guard
 from trainer.checkpoint import Checkpoints
 from trainer.control import Commands, Control, Signals
 from trainer.fingerprint import make_deterministic
-from trainer.group import Group, Place, choose_device, join, place_from
+from trainer.group import Group, PeerLost, Place, choose_device, join, place_from
 from trainer.identity import Identity
 from trainer.loop import Run, leave, train
 from trainer.report import Metrics, Reporter, Stopwatch, announced, make_producer
@@ -62,7 +62,11 @@ def run_rank(settings: Settings, place: Place) -> None:
             with closing(Stream(settings, assembler(settings, group, run.saver.identity, state))) as steps:
                 extra = {"run": settings.trainer.run, "step": state.step, "ranks": place.size, "pid": os.getpid()}
                 log.info(TRAINING, extra=extra)
-                train(run, state, before(settings.trainer.until_step, state, steps))
+                try:
+                    train(run, state, before(settings.trainer.until_step, state, steps))
+                except PeerLost:  # what is trained already need not be trained again
+                    leave(run, state)
+                    raise
                 if settings.trainer.until_step:
                     leave(run, state)
     run.reporter.flush()
