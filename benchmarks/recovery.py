@@ -40,6 +40,8 @@ from headrace.local.stack import Stack
 
 AIMS_S = {"rank": 10.0, "taskmanager": 15.0}
 SUPERVISOR = "supervisor"
+OLD_BLOCK = "an older block"
+"""Seen by readers, of a window that was open when the TaskManager was killed, or closed and not committed."""
 GIVE_UP_S = 240.0
 RANK_STATIONS = {
     "detected": ("trainer", events.RANK_ENDED),
@@ -104,6 +106,10 @@ class Ear:
         """When a block was seen of a window that began after a kill; None: not yet."""
         return next((at for window, at in self.windows if window / 1000 > killed), None)
 
+    def old_block(self, killed: float) -> float | None:
+        """When the first block was seen after a moment at which those before a kill have surely come."""
+        return next((at for _, at in self.windows if at > killed + 1), None)
+
 
 def publish(own: Stack, rate: float, stopping: threading.Event) -> None:
     """Publish at a steady pace until told to stop."""
@@ -163,12 +169,15 @@ def measure(own: Stack, kind: str, ear: Ear) -> dict[str, float]:
     end = recovered(killed)
     assert end is not None
     passed = stations(own, RANK_STATIONS if kind == "rank" else TASKMANAGER_STATIONS, killed, end)
+    if kind == "taskmanager":
+        passed[OLD_BLOCK] = ear.old_block(killed) or end
     return {**{name: at - killed for name, at in passed.items()}, "recovered": end - killed}
 
 
 def show(kind: str, measured: list[dict[str, float]]) -> None:
     """Every kill, and the median of each part."""
-    names = list((RANK_STATIONS if kind == "rank" else TASKMANAGER_STATIONS) | {"recovered": ("", "")})
+    named = RANK_STATIONS if kind == "rank" else TASKMANAGER_STATIONS
+    names = [*named, OLD_BLOCK, "recovered"]
     print(f"\n{len(measured)} kills of a {kind}, seconds from the kill to:")
     for name in names:
         found = [passed[name] for passed in measured if name in passed]
