@@ -100,20 +100,20 @@ class Server:
         """Take one request. In the worker: what it is to do."""
         asker, _ = self.listener.accept()
         asker.settimeout(REQUEST_S)
+        descriptors: list[int] = []
         try:
-            told, descriptors = receive(asker)
+            told = receive(asker, descriptors)
             if packages() != self.packages:
-                asker.close()
-                return None
+                raise ValueError("packages have changed")
             asker.sendall(b"y")
+            if (pid := os.fork()) == 0:
+                return self.worker(asker, told, descriptors)
         except (OSError, ValueError, struct.error):
             asker.close()
             return None
-        pid = os.fork()
-        if pid == 0:
-            return self.worker(asker, told, descriptors)
-        for descriptor in descriptors:
-            os.close(descriptor)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
         process = os.pidfd_open(pid)
         self.workers[process] = asker, pid
         self.selector.register(process, selectors.EVENT_READ)
@@ -143,7 +143,6 @@ class Server:
             other.close()
         for number, descriptor in enumerate(descriptors):
             os.dup2(descriptor, number)
-            os.close(descriptor)
         os.environ.clear()
         os.environ.update(told["environment"])
         os.chdir(told["directory"])
@@ -155,9 +154,10 @@ class Server:
         return lambda: runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
-def receive(asker: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """A request, and the descriptors that came with it."""
-    head, descriptors, _, _ = socket.recv_fds(asker, LENGTH.size, 3)
+def receive(asker: socket.socket, descriptors: list[int]) -> dict[str, Any]:
+    """A request; the descriptors that came with it go where the caller will close them, whatever happens."""
+    head, came, _, _ = socket.recv_fds(asker, LENGTH.size, 3)
+    descriptors += came
     (length,) = LENGTH.unpack(head)
     if len(descriptors) != 3 or not 0 < length < MOST_BYTES:
         raise ValueError(length)
@@ -166,7 +166,8 @@ def receive(asker: socket.socket) -> tuple[dict[str, Any], list[int]]:
         if not (more := asker.recv(length - len(message))):
             raise ValueError(message)
         message += more
-    return json.loads(message), descriptors
+    told: dict[str, Any] = json.loads(message)
+    return told
 
 
 def packages() -> list[int]:

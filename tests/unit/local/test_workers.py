@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(folder: Path) -> Iterator[psutil.Process]:
-    serving = psutil.Popen([sys.executable, str(WORKERS), "serve", str(folder / "socket"), "colorsys"])
+def python(tmp_path: Path) -> Path:
+    """A Python with packages of its own, of which there are none."""
+    venv.create(tmp_path / "own", symlinks=True, with_pip=False)
+    return tmp_path / "own" / "bin" / "python"
+
+
+@pytest.fixture
+def server(folder: Path, python: Path) -> Iterator[psutil.Process]:
+    serving = psutil.Popen([str(python), str(WORKERS), "serve", str(folder / "socket"), "colorsys"])
     wait_until((folder / "socket").is_socket, "server")
     yield psutil.Process(serving.pid)
     serving.kill()
@@ -99,6 +107,17 @@ def test_without_a_server_a_worker_is_a_python_of_its_own(folder: Path) -> None:
     said, _ = asked.communicate(timeout=60)
     assert said == f"{os.getpid()} False ['5'] this {folder.parent}\n"
     assert asked.returncode == 5
+
+
+def test_after_a_change_of_packages_a_worker_is_a_python_of_its_own(
+    folder: Path, server: psutil.Process, python: Path
+) -> None:
+    said, _ = ask(folder, "0").communicate(timeout=60)
+    assert said.startswith(f"{server.pid} ")
+    (packages,) = python.parent.parent.glob("lib/*/site-packages")
+    (packages / "new.py").touch()
+    said, _ = ask(folder, "0").communicate(timeout=60)
+    assert said.startswith(f"{os.getpid()} False")
 
 
 def test_nothing_of_ours_is_imported_to_be_forked(tmp_path: Path) -> None:
