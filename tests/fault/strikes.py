@@ -10,38 +10,24 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
 from headrace.contract.settings import CONFIG_VARIABLE, ROOT, load
-from headrace.contract.topics import CLEAN as CLEAN_TOPIC
-from headrace.flink import SavedState, newest_state, positions
-from headrace.jobs import CLEAN
-from headrace.jobs.counting import OFFSET, outcomes
 from headrace.kafka import Cluster
 from headrace.local import state
 from headrace.local.parts import PLANNER, TASKMANAGER, TRAINER
 from tests.clock import clock_of
 from tests.disks import full
-from tests.fault.plan import METADATA, OPEN_TRANSACTION, STEP, Fault
-from tests.fault.world import Order, World
+from tests.fault.outside import OUTSIDE, in_open_transactions
+from tests.fault.plan import Fault
+from tests.fault.world import COME_S, At, Order, World
 
 TRIES = 10
-COME_S = 60.0
-"""How long a process may take to come to its point."""
 MISSED_S = 3.0
 """After so long it shows that something was killed, though not at its point."""
 FULL_FOR_S = 3.0
 """How long a disk stays full once that was noticed."""
-
-
-@dataclass(frozen=True)
-class At:
-    """Where a fault fired: seconds of the monotonic clock, and the step in hand, or trained last."""
-
-    time: float
-    step: int
 
 
 @dataclass(frozen=True)
@@ -79,17 +65,13 @@ def come(world: World, fault: Fault, deed: str) -> Order | None:
     return order if fired else None
 
 
-def at(order: Order) -> At:
-    return At(order.answer["at"], order.answer["step"])
-
-
 def inside(world: World, fault: Fault) -> At | None:
     """What a process does to itself is all of the fault, but for the number of ranks that go on."""
     if (order := come(world, fault, fault.deed)) is None:
         return None
     if fault.ranks:
         state.request(world.settings.data_dir, do="ranks", ranks=fault.ranks)
-    return at(order)
+    return order.at
 
 
 def kill(world: World, fault: Fault) -> At | None:
@@ -105,7 +87,7 @@ def pause(world: World, fault: Fault) -> At | None:
         pid = world.stack.pids[fault.victim]
         fired = OUTSIDE[fault.point](world, pid, signal.SIGSTOP)
     elif order := come(world, fault, "pause"):
-        pid, fired = order.answer["pid"], at(order)
+        pid, fired = order.pid, order.at
     else:
         return None
     world.comes(lambda: False, fault.seconds)
@@ -127,14 +109,14 @@ def replace_planner(world: World, fault: Fault) -> At | None:
         )
     try:
         world.wait(lambda: world.witness.planned > planned, 120, "the second planner plans")
-        os.kill(order.answer["pid"], signal.SIGCONT)
+        os.kill(order.pid, signal.SIGCONT)
         world.wait(lambda: world.restarts(PLANNER) > restarts, 60, "the first planner finds that it was replaced")
         world.wait(lambda: second.poll() is not None, 120, "the second planner finds that it was replaced")
         assert second.returncode == 1, f"the second planner ended with {second.returncode}"
     finally:
         second.kill()
         second.wait()
-    return at(order)
+    return order.at
 
 
 def fill(world: World, fault: Fault) -> At | None:
@@ -146,7 +128,7 @@ def fill(world: World, fault: Fault) -> At | None:
         world.wait(lambda: world.witness.save_error != "", COME_S, "a report says that a checkpoint failed")
         world.comes(lambda: False, FULL_FOR_S)
     world.wait(lambda: world.witness.save_error == "", COME_S, "a checkpoint is written again")
-    return at(order)
+    return order.at
 
 
 def set_clock(world: World, fault: Fault) -> At | None:
@@ -154,78 +136,12 @@ def set_clock(world: World, fault: Fault) -> At | None:
     cluster = Cluster(world.settings)
     world.wait(lambda: in_open_transactions(cluster) > 0, COME_S, "an open transaction")
     world.set_clock(world.clock_s + fault.seconds)
-    fired = now(world)
+    fired = world.now()
     there = clock_of(psutil.Process(world.stack.pids[TASKMANAGER]))
     assert abs(there - time.time() - world.clock_s) < abs(fault.seconds) / 2, "the stack has this clock"
     return fired
 
 
-def now(world: World) -> At:
-    return At(time.monotonic(), world.witness.trained)
-
-
-def at_open_transaction(world: World, pid: int, blow: signal.Signals) -> At | None:
-    """While a job has written what nobody sees yet; None if it was committed just before a TaskManager was hit."""
-    cluster, writes = Cluster(world.settings), world.stack.pids[TASKMANAGER]
-    world.wait(lambda: in_open_transactions(cluster) > 0, COME_S, "an open transaction")
-    os.kill(pid, blow)
-    fired = now(world)
-    return None if pid == writes and not in_open_transactions(cluster) else fired
-
-
-def in_open_transactions(cluster: Cluster) -> int:
-    """Offsets of `text.clean` that no reader sees yet."""
-    ends = cluster.end_offsets(CLEAN_TOPIC, committed=False)
-    return sum(ends.values()) - sum(cluster.end_offsets(CLEAN_TOPIC).values())
-
-
-def between_metadata_and_commit(world: World, pid: int, blow: signal.Signals) -> At | None:
-    """Right when the next checkpoint of the clean job is complete; None if its commit was faster."""
-    cluster, folder = Cluster(world.settings), CLEAN.folder(world.settings)
-    world.wait(lambda: in_open_transactions(cluster) > 0, COME_S, "an open transaction")
-    newest = newest_checkpoint(folder)
-    complete = newest.path.with_name(f"chk-{newest.number + 1}") / "_metadata"
-    deadline = time.monotonic() + COME_S
-    while not complete.exists() and time.monotonic() < deadline:
-        pass  # the commit follows within milliseconds
-    os.kill(pid, blow)
-    fired = now(world)
-    return fired if uncommitted(world, complete.parent) else None
-
-
-def newest_checkpoint(folder: Path) -> SavedState:
-    """Of a job that runs, and has one."""
-    while True:
-        with suppress(FileNotFoundError):  # an older one is being deleted
-            newest = newest_state(folder)
-            assert newest is not None
-            return newest
-
-
-def uncommitted(world: World, checkpoint: Path) -> int:
-    """Documents that the clean job counts as read in its newest checkpoint, this one, and whose outcome nobody sees."""
-    cluster, newest = Cluster(world.settings), newest_checkpoint(CLEAN.folder(world.settings))
-    if newest.path != checkpoint:
-        return 0
-    ends = {name: cluster.end_offsets(name) for name in CLEAN.outputs}
-    seen = {(key >> 48, key & OFFSET) for key in outcomes(cluster, CLEAN, {}, ends).tolist()}
-    read = positions(newest, world.settings.topic(CLEAN.input))
-    return sum((partition, offset) not in seen for partition, end in read.items() for offset in range(end))
-
-
-def at_step(world: World, pid: int, blow: signal.Signals) -> At | None:
-    """Right when a step was reported."""
-    before = world.witness.trained
-    world.wait(lambda: world.witness.trained > before, COME_S, "a step")
-    os.kill(pid, blow)
-    return now(world)
-
-
-OUTSIDE: dict[str, Callable[[World, int, signal.Signals], At | None]] = {
-    OPEN_TRANSACTION: at_open_transaction,
-    METADATA: between_metadata_and_commit,
-    STEP: at_step,
-}
 STRIKES: dict[str, Callable[[World, Fault], At | None]] = {
     "kill": kill,
     "pause": pause,

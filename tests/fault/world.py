@@ -1,34 +1,28 @@
 """A whole small stack under test: documents come all the time, every report is seen, and processes obey orders.
 
 with World(folder, seed=7) as world:
-    world.strike …            see tests/fault/strikes.py
+    struck, recovery = recovered(world, kill("rank1").at("backward"))       # tests/fault/recovery.py
 """
 
 from __future__ import annotations
 
 import json
 import os
-import random
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-
-import xxhash
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
 from headrace.contract.settings import ROOT, Settings
-from headrace.contract.topics import BLOCKS, PLAN, RAW, STEPS
-from headrace.kafka import Cluster, brokers_of, consumer_config, producer_config
 from headrace.local.parts import JOBS, ready
 from headrace.local.stack import Stack, check
 from tests.clock import FILE, set_clock
 from tests.fault import points
+from tests.fault.ledger import Ledger
 from tests.fault.plan import Fault
+from tests.fault.witness import Witness
 from tests.small_stack import make_settings
 
 SETTINGS = (
@@ -44,147 +38,41 @@ SETTINGS = (
 )
 """Short steps, checkpoints all the time, time-outs that a fault of seconds reaches."""
 DATA = "data"
-RATE = 8.0
-"""Documents a second while faults happen."""
+COME_S = 60.0
+"""How long a process may take to come to its point."""
 POLL_S = 0.05
 WORK_S = 240.0
 """However slow the machine, work goes on by then."""
-WORDS = (
-    "river",
-    "mill",
-    "wheel",
-    "stone",
-    "flour",
-    "grain",
-    "water",
-    "channel",
-    "gate",
-    "weir",
-    "sack",
-    "bread",
-    "dam",
-)
 
 
-class Ledger:
-    """Publishes documents, each with a number of its own, and writes down every delivery report.
+@dataclass(frozen=True)
+class At:
+    """Where a fault fired: seconds of the monotonic clock, and the step in hand, or trained last."""
 
-    One line a document that the broker has acknowledged: partition, offset, xxh3-128 of its value.
-    """
-
-    def __init__(self, settings: Settings, path: Path, seed: int) -> None:
-        self.topic = settings.topic(RAW)
-        self.random = random.Random(seed)
-        self.file = path.open("a")
-        patient = {"message.timeout.ms": 600_000, "log_level": 2}
-        self.producer = Producer(producer_config(brokers_of(settings), **patient))
-        self.sent = self.acknowledged = 0
-        self.refused: list[str] = []
-        self.stopping = threading.Event()
-        self.thread = threading.Thread(target=self._run, name="ledger")
-
-    def publish(self, count: int) -> None:
-        """Send so many more; what has become of them, `close` says."""
-        for _ in range(count):
-            words = self.random.choices(WORDS, k=self.random.choice((1, 8, 20, 60, 200)))
-            text = f"Document {self.sent} of the stream: {' '.join(words)}."
-            self.producer.produce(self.topic, text.encode(), on_delivery=self._delivered)
-            self.sent += 1
-        self.producer.poll(0)
-
-    def close(self, least: int) -> None:
-        """Publish no more than `least` in all, and block until each has its report."""
-        self.stopping.set()
-        self.thread.join()
-        self.publish(max(0, least - self.sent))
-        left = self.producer.flush(120)
-        self.file.close()
-        assert not left, f"{left} documents without a delivery report"
-        assert not self.refused, self.refused
-
-    def _run(self) -> None:
-        begun, first = time.monotonic(), self.sent
-        while not self.stopping.wait(POLL_S):
-            self.publish(int((time.monotonic() - begun) * RATE) + first - self.sent)
-
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self.refused.append(error.str())
-            return
-        digest = xxhash.xxh3_128_hexdigest(message.value() or b"")
-        self.file.write(f"{message.partition()} {message.offset()} {digest}\n")
-        self.acknowledged += 1
+    time: float
+    step: int
 
 
-class Witness:
-    """Sees reports of steps, plan and blocks as any reader sees them, and when: in seconds of the monotonic clock."""
-
-    def __init__(self, settings: Settings) -> None:
-        cluster = Cluster(settings)
-        self.names = {settings.topic(name): name for name in (BLOCKS, PLAN, STEPS)}
-        self.consumer = Consumer(consumer_config(brokers_of(settings), "witness", log_level=2))
-        self.consumer.assign(
-            [TopicPartition(real, p, 0) for real, name in self.names.items() for p in cluster.first_offsets(name)]
-        )
-        self.blocks: list[float] = []
-        self.planned = -1
-        self.reports: list[tuple[float, dict[str, Any]]] = []
-        self.first: dict[int, tuple[str, float]] = {}
-        """By step, `fed` and loss as the main run reported them first."""
-        self.differ: list[str] = []
-        self.save_error = ""
-
-    def look(self) -> None:
-        """Take what has come; while the broker is away nothing does."""
-        now = time.monotonic()
-        for message in self.consumer.consume(500, timeout=0):
-            if message.error() is None:
-                self._see(now, self.names[str(message.topic())], message)
-
-    def _see(self, now: float, name: str, message: Message) -> None:
-        if name == BLOCKS:
-            self.blocks.append(now)
-            return
-        record = json.loads(message.value() or b"{}")
-        if name == PLAN:
-            self.planned = max(self.planned, record.get("step", -1))
-            return
-        self.save_error = record["save_error"]
-        if record["kind"] == "step" and record["run"] == "main":
-            self.reports.append((now, record))
-            said = record["fed"], record["loss"]
-            if self.first.setdefault(record["step"], said) != said:
-                self.differ.append(f"step {record['step']} was {self.first[record['step']]} and then {said}")
-
-    @property
-    def trained(self) -> int:
-        """The highest step that was reported."""
-        return max(self.first, default=-1)
-
-    @property
-    def attempt(self) -> str:
-        """Which attempt reported last."""
-        return self.reports[-1][1]["attempt"] if self.reports else ""
-
-    def close(self) -> None:
-        self.consumer.close()
+NOWHERE = At(0.0, -1)
 
 
 @dataclass
 class Order:
-    """What was left for a process, and its answer."""
+    """What was left for a process; `at` and `pid` tell of the one that came, once it has `fired`."""
 
     folder: Path
     id: str
-    answer: dict[str, Any] = field(default_factory=dict)
+    pid: int = 0
+    at: At = NOWHERE
 
     @property
     def fired(self) -> bool:
-        """Whether a process has come to the point; `answer` then says which, at which step, when."""
+        """Whether a process has come to the point."""
         path = self.folder / f"{self.id}.fired"
         if path.exists():
-            self.answer = json.loads(path.read_bytes())
-        return bool(self.answer)
+            said = json.loads(path.read_bytes())
+            self.pid, self.at = said["pid"], At(said["at"], said["step"])
+        return self.pid > 0
 
     def release(self) -> None:
         (self.folder / f"{self.id}.released").touch()
@@ -230,7 +118,7 @@ class World:
 
     @property
     def settings(self) -> Settings:
-        """Those of the running stack, as it says them now: the number of ranks may change."""
+        """Those with which the stack was started."""
         return self.stack.settings
 
     @property
@@ -269,8 +157,12 @@ class World:
         """Whether every part and both jobs run."""
         return all(part.state == "running" for part in self.stack.state().parts) and ready(JOBS, self.settings)
 
+    def now(self) -> At:
+        return At(time.monotonic(), self.witness.trained)
+
     def restarts(self, part: str) -> int:
-        return next(each.restarts for each in self.stack.state().parts if each.name == part)
+        """How often a part of the stack was started again; 0 for what is none."""
+        return next((each.restarts for each in self.stack.state().parts if each.name == part), 0)
 
     def order(self, deed: str, fault: Fault) -> Order:
         """Arm the point of a fault: its victim does this to itself when it comes there."""
