@@ -4,6 +4,7 @@
 <checkpoint_dir>/<run>/step-0000000050/manifest.json                         written last; without it nothing counts
 <checkpoint_dir>/<run>/step-0000000050/pinned                                an operator's note: it is never pruned
 <checkpoint_dir>/<run>/history/step-0000000050.json                          manifests whose weights were pruned
+<checkpoint_dir>/<run>/ended                                                 an operator's word: nobody trains it on
 <checkpoint_dir>/<run>/lock                                                  held by the process that trains the run
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +23,7 @@ from headrace.contract.errors import Coordinate, DependencyError, RecordError, S
 from headrace.contract.training import MANIFEST, Manifest
 
 PINNED = "pinned"
+ENDED = "ended"
 
 
 class Checkpoint(NamedTuple):
@@ -110,6 +113,29 @@ def unpin(run: Path, step: int) -> None:
     """Let a checkpoint be pruned again, at the next save; raises SettingsError where there is none."""
     with nobody_prunes(run):
         _existing(run, step).joinpath(PINNED).unlink(missing_ok=True)
+
+
+def end_run(run: Path, delete: bool) -> None:
+    """Nobody will train the run on, so nothing is kept for that; `delete`: its weights go too, its manifests stay.
+
+    Raises SettingsError where there is no run. Nobody may train it meanwhile.
+    """
+    with nobody_prunes(run):
+        (run / ENDED).touch()
+        for path in directories(run) if delete else ():
+            if (path / MANIFEST).exists():
+                (path / MANIFEST).rename(run / "history" / f"{path.name}.json")
+            shutil.rmtree(path)
+
+
+def is_ended(run: Path) -> bool:
+    """Whether an operator has ended the run."""
+    return (run / ENDED).exists()
+
+
+def take_up(run: Path) -> None:
+    """Take back that the run was ended."""
+    (run / ENDED).unlink(missing_ok=True)
 
 
 def _existing(run: Path, step: int) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 from confluent_kafka import Message
 
-from headrace.checkpoints import directories, finished, is_locked, pins, pruned, read, step_of, tiers, verify
+from headrace.checkpoints import directories, finished, is_ended, is_locked, pins, pruned, read, step_of, tiers, verify
 from headrace.contract.errors import RecordError
 from headrace.contract.plan import Step, decode_plan
 from headrace.contract.settings import Settings
@@ -82,6 +82,7 @@ class RunView:
     live: bool = False
     halted: bool = False
     main: bool = False
+    ended: bool = False
     manifests: list[Manifest] = field(default_factory=list)
     with_weights: int = 0
     last: Report | None = None
@@ -96,6 +97,7 @@ class RunView:
             "main": self.main,
             "live": self.live,
             "halted": self.halted,
+            "ended": self.ended,
             "step": next_step(self.last) if self.last else newest.step if newest else None,
             "saved_step": newest.step if newest else None,
             "saved_time": newest.time / 1000 if newest else None,
@@ -127,6 +129,7 @@ def _on_disk(path: Path) -> RunView:
         path,
         is_locked(path),
         main=path.name == MAIN_RUN,
+        ended=is_ended(path),
         manifests=manifests,
         with_weights=len(there),
         attempts=attempts,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 OPERATIONAL = {
     "run",
+    "begin_from",
     "ranks",
     "threads",
     "device",
@@ -31,7 +32,8 @@ OPERATIONAL = {
     "collective_timeout_s",
     "watchdog_s",
 }
-"""Settings of the trainer that say how a run is carried out, not what it learns (threads stand in the fingerprint)."""
+"""Settings of the trainer that say how a run is carried out, not what it learns; threads stand in the fingerprint, and
+what a run began from in its first manifest."""
 
 
 def fixed_settings(settings: Settings) -> dict[str, Any]:

@@ -26,6 +26,16 @@ class Identity:
 
         Raises ContractError for other data, SettingsError for a setting that is fixed for a run; both name both sides.
         """
+        self.check_same_data(manifest, where)
+        for key, then in manifest.settings.items():
+            if (now := self.settings.get(key)) != then:
+                raise SettingsError(
+                    f"trainer.{key} is {now!r}, {where} was trained with {then!r}, and a run keeps it:"
+                    " set it back, or begin another trainer.run"
+                )
+
+    def check_same_data(self, manifest: Manifest, where: str) -> None:
+        """Whether a manifest speaks of the same data; raises ContractError naming both sides."""
         if manifest.cluster != self.cluster:
             raise ContractError(
                 f"{where} was trained with cluster {manifest.cluster}, now it is {self.cluster}: its offsets mean other"
@@ -38,12 +48,6 @@ class Identity:
                 raise ContractError(
                     f"{where} pins topic {topic} with id {pinned}, here it has {here}: it was deleted and made again,"
                     " or this is a mirror; begin another trainer.run"
-                )
-        for key, then in manifest.settings.items():
-            if (now := self.settings.get(key)) != then:
-                raise SettingsError(
-                    f"trainer.{key} is {now!r}, {where} was trained with {then!r}, and a run keeps it:"
-                    " set it back, or begin another trainer.run"
                 )
 
     def differences(self, manifest: Manifest) -> list[str]:

@@ -54,7 +54,7 @@ class Saver:
     `background`: `begin` returns at once, and the state must not change until `hold` has returned; else it returns when
     the checkpoint is on the disk or has failed.
     `flush` blocks until the broker holds all reports, or raises DependencyError: what a checkpoint covers was reported.
-    `clock` gives epoch seconds.
+    `clock` gives epoch seconds. `origin`: the parent of the first checkpoint, RUN/CHECKPOINT, if it has one.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class Saver:
         last: Checkpoint | None = None,
         background: bool = False,
         flush: Callable[[], None] = lambda: None,
+        origin: str | None = None,
     ) -> None:
         self.checkpoints = checkpoints
         self.identity = identity
@@ -74,6 +75,7 @@ class Saver:
         self.last = last
         self.background = background
         self.flush = flush
+        self.origin = origin
         self.late = False
         """A checkpoint was due while one was being written."""
         self.trouble = ""
@@ -153,7 +155,7 @@ class Saver:
             "step": state.step,
             "tokens": state.tokens,
             "fed": state.fed.hex(),
-            "parent": self.last.name if self.last else None,
+            "parent": self.last.name if self.last else self.origin,
             "time": int(self.clock() * 1000),
         }
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from headrace.checkpoints import Checkpoint, read
+from headrace.beside import origin_of
+from headrace.checkpoints import Checkpoint, read, verify
 from headrace.contract.digests import file_sha256
 from headrace.contract.errors import ContractError
 from headrace.contract.settings import Settings
@@ -53,23 +54,38 @@ def attempt_name(clock: Callable[[], float]) -> str:
 def begin(
     settings: Settings, checkpoints: Checkpoints, source: Source, device: torch.device, clock: Callable[[], float]
 ) -> Attempt:
-    """On rank 0: the newest checkpoint that holds; a run that has none gets its first weights, made on the CPU.
+    """On rank 0: the newest checkpoint that holds; a run that has none gets its first weights, on the CPU.
 
-    `device` is what will train them, as their manifest says. Raises DependencyError when they cannot be written.
+    They are new, or those of trainer.begin_from with all that goes with them. `device` is what will train them, as
+    their manifest says. Raises DependencyError when they cannot be written, SettingsError where trainer.begin_from is
+    not there.
     """
     name = attempt_name(clock)
     found = checkpoints.newest()
     if found is None:
-        vocabulary = vocabulary_size(settings.tokenizer_file)
-        model = new_model(settings.trainer.model, vocabulary, settings.trainer.seed)
-        check_model(settings, model)
-        identity = identify(settings, name, source, model, device)
-        saver = Saver(checkpoints, identity, settings.tokenizer_file, clock)
-        saver.save(State.first(model, settings.trainer))
+        origin = origin_of(settings) if settings.trainer.begin_from else None
+        state = first_state(settings, origin)
+        check_model(settings, state.model)
+        identity = identify(settings, name, source, state.model, device)
+        parent = None
+        if origin:
+            parent = f"{origin.manifest.run}/{origin.name}"
+            identity.check_same_data(origin.manifest, f"checkpoint {parent}")
+        saver = Saver(checkpoints, identity, settings.tokenizer_file, clock, origin=parent)
+        saver.save(state)
         found = saver.last
         assert found is not None, "a new saver has saved nothing before"
         log.info("began a run", extra={"run": settings.trainer.run, "path": str(found.path)})
     return Attempt(name, source, found.name)
+
+
+def first_state(settings: Settings, origin: Checkpoint | None) -> State:
+    """What a run begins with, on the CPU. Raises RecordError for an origin whose files are not as its manifest says."""
+    if origin is not None:
+        verify(origin)
+        return State.load(origin.path, origin.manifest, settings.trainer, torch.device("cpu"))
+    vocabulary = vocabulary_size(settings.tokenizer_file)
+    return State.first(new_model(settings.trainer.model, vocabulary, settings.trainer.seed), settings.trainer)
 
 
 def resume(

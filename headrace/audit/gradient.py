@@ -117,14 +117,22 @@ class ReportCheck:
             self.findings.add("other_loss", f"{where}: loss {report.loss!r}, before it was {self.losses[index]!r}")
 
 
-def check_manifests(manifests: Sequence[Manifest], planned: Planned, findings: Findings) -> None:
-    """Compare every manifest of a run with the plan, and walk from the newest one by its parents to the first."""
+def check_manifests(
+    manifests: Sequence[Manifest],
+    planned: Planned,
+    findings: Findings,
+    others: Callable[[str], Sequence[Manifest]] = lambda run: (),
+) -> None:
+    """Compare every manifest of a run with the plan, and walk from the newest one by its parents to the first.
+
+    `others`: the manifests of another run, by whose checkpoint this one may have begun.
+    """
     for manifest in manifests:
         for what, said, expected in _facts(manifest, planned):
             if said != expected:
                 text = f"manifest {_name(manifest)} of run {manifest.run}: {what} {said}, by the plan {expected}"
                 findings.add("wrong_fed" if what == "fed" else "wrong_manifest", text)
-    _check_ancestry({_name(manifest): manifest for manifest in manifests}, findings)
+    _check_ancestry(manifests, findings, others)
 
 
 def _facts(manifest: Manifest, planned: Planned) -> Iterator[tuple[str, object, object]]:
@@ -143,19 +151,36 @@ def _facts(manifest: Manifest, planned: Planned) -> Iterator[tuple[str, object, 
     yield "fed", manifest.fed, place.fed
 
 
-def _check_ancestry(manifests: dict[str, Manifest], findings: Findings) -> None:
+def _check_ancestry(
+    manifests: Sequence[Manifest], findings: Findings, others: Callable[[str], Sequence[Manifest]]
+) -> None:
+    """From the newest manifest by its parents to one of step 0, perhaps by way of other runs."""
     if not manifests:
         return
-    manifest = max(manifests.values(), key=lambda one: one.step)
+    manifest = max(manifests, key=lambda one: one.step)
+    family, runs = {_name(one): one for one in manifests}, {manifest.run}
     while manifest.parent is not None:
-        parent = manifests.get(manifest.parent)
-        if parent is None or parent.step >= manifest.step:
-            what = "is not there" if parent is None else f"is of step {parent.step}, not before step {manifest.step}"
-            findings.add("no_ancestry", f"the parent {manifest.parent} of {_name(manifest)} {what}")
+        run, _, name = manifest.parent.rpartition("/")
+        if run:
+            family = {} if run in runs else {_name(one): one for one in others(run)}
+            runs.add(run)
+        if wrong := _not_the_parent(family.get(name), manifest, copied=bool(run)):
+            findings.add("no_ancestry", f"the parent {manifest.parent} of {_name(manifest)} {wrong}")
             return
-        manifest = parent
+        manifest = family[name]
     if manifest.step != 0:
         findings.add("no_ancestry", f"{_name(manifest)} names no parent and is not the first checkpoint of the run")
+
+
+def _not_the_parent(parent: Manifest | None, child: Manifest, copied: bool) -> str:
+    """Why it cannot be; empty if it can. `copied`: the child is a copy of another run's checkpoint."""
+    if parent is None:
+        return "is not there"
+    if copied and (parent.step, parent.weights) != (child.step, child.weights):
+        return f"is of step {parent.step} with weights {parent.weights}, not {child.step} with {child.weights}"
+    if not copied and parent.step >= child.step:
+        return f"is of step {parent.step}, not before step {child.step}"
+    return ""
 
 
 def _name(manifest: Manifest) -> str:

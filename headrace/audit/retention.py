@@ -21,6 +21,7 @@ from headrace.audit.past import Reread, next_cut
 from headrace.audit.planlog import Planned
 from headrace.audit.report import Report
 from headrace.audit.verify import CUT_TIMEOUT_S, Begin, check_training, verify, verify_once
+from headrace.checkpoints import is_ended
 from headrace.contract.audit import CUT_KEY, VerifiedCut
 from headrace.contract.errors import DependencyError, HeadraceError
 from headrace.contract.settings import Settings
@@ -98,7 +99,8 @@ def look(cluster: Cluster, run: str, keep: Keep, begin: Begin, now_ms: int) -> O
     proof = verify_once(cluster, runs, CUT_TIMEOUT_S, begin)
     if not proof.report.holds or proof.logs is None or proof.planned is None:
         return Outlook(proof.report)
-    needs = needs_of_runs(settings.checkpoint_dir, runs, keep.newest or settings.trainer.keep_checkpoints)
+    trained = [name for name in runs if name == run or not is_ended(settings.checkpoint_dir / name)]
+    needs = needs_of_runs(settings.checkpoint_dir, trained, keep.newest or settings.trainer.keep_checkpoints)
     since = now_ms - round(keep.hours * HOUR_MS) if keep.hours else now_ms + HOUR_MS
     again = Reread(proof.logs)
     cut = next_cut(again, proof.planned, min(needs).seq, since, settings.tokenize.shards)

@@ -173,7 +173,9 @@ def check_training(
     )
     for partition in partitions(logs.cut, STEPS):
         reports.walk(decode_reports(logs.read(STEPS, partition), partition, run, findings))
-    check_manifests(manifests, planned, findings)
+    check_manifests(
+        manifests, planned, findings, lambda other: read_manifests(settings.checkpoint_dir / other, findings)
+    )
     if reports.reports and not manifests:
         findings.add("no_ancestry", f"run {run} reports steps, but has no manifest in {settings.checkpoint_dir / run}")
     position = max(reports.position, manifests[-1].step if manifests else 0)

@@ -105,8 +105,8 @@ def _hint(checkpoint_dir: Path, first: Need) -> None:
     if first.run and not is_locked(checkpoint_dir / first.run):
         err.print(
             f"{first.by}, holds back the most and is not being trained. If nobody will go on with it:"
-            " `headrace checkpoints list`, then unpin or delete that checkpoint or the run's directory, or count fewer"
-            " with --newest",
+            f" `headrace runs end {first.run}`. Else `headrace checkpoints list --run {first.run}`, then unpin that"
+            " checkpoint, or count fewer with --newest",
             highlight=False,
             soft_wrap=True,
         )

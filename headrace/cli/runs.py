@@ -13,10 +13,12 @@ from rich.table import Table
 from headrace.cli.checkpoints import duration
 from headrace.cli.comparing import compare
 from headrace.cli.options import err, out, with_settings
+from headrace.cli.runs_of_stack import end, start
 from headrace.contract.errors import DependencyError, SettingsError
 from headrace.contract.settings import Settings, Trainer
 
 app = typer.Typer(name="runs", help="Runs: the histories of models.", no_args_is_help=True)
+app.command("start")(start)
 app.command("compare")(compare)
 Name = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Else trainer.run, else the main run.")]
 
@@ -98,6 +100,9 @@ def resume(settings: Settings, run: Name = None) -> None:
     out.print(f"run {name} is asked to go on: see `headrace runs list`")
 
 
+app.command("end")(end)
+
+
 def _known(settings: Settings, run: str | None) -> str:
     """The name of a run that there is; raises SettingsError."""
     from headrace.kafka import Cluster
@@ -131,7 +136,7 @@ def _cells(row: dict[str, Any], now: float) -> dict[str, str]:
     saved, reported = row["saved_time"], row["reported"]
     return {
         "run": row["run"],
-        "state": "[yellow]halted[/]" if row["halted"] else "[green]trains[/]" if row["live"] else "rests",
+        "state": _state(row),
         "step": _number(row["step"]),
         "saved": _number(row["saved_step"]),
         "ago": duration(now - saved) if saved else "",
@@ -142,6 +147,12 @@ def _cells(row: dict[str, Any], now: float) -> dict[str, str]:
         "kept": f"{row['checkpoints']} of {row['checkpoints'] + row['pruned']}",
         "heard": f"{duration(now - reported)} ago" if reported else "",
     }
+
+
+def _state(row: dict[str, Any]) -> str:
+    if row["halted"]:
+        return "[yellow]halted[/]"
+    return "[green]trains[/]" if row["live"] else "[dim]ended[/]" if row["ended"] else "rests"
 
 
 def _number(value: int | None) -> str:

@@ -21,6 +21,9 @@ def train(
     assignments: tuple[str, ...],
     run: Annotated[str, typer.Argument(help="Its name: a new one begins, one that there is goes on.")],
     ranks: Annotated[int | None, typer.Option("--ranks", min=1, help="Processes; else trainer.ranks.")] = None,
+    begin_from: Annotated[
+        str | None, typer.Option("--from", metavar="RUN:STEP", help="Begin a new run from a checkpoint of another.")
+    ] = None,
     until_end: Annotated[
         bool, typer.Option("--until-end", help="Save and end behind the last step that is planned now.")
     ] = False,
@@ -34,13 +37,17 @@ def train(
     keeps. Without --until-end and --until it follows the plan until Ctrl-C, which saves. No other run notices:
     the main run alone paces the planner. `headrace runs start` lets the stack do it instead.
     """
-    from headrace.beside import check_free, newest_manifest, settings_beside
+    from headrace.beside import check_can_begin, check_free, manifests_of, settings_beside
+    from headrace.checkpoints import take_up
     from headrace.kafka import Cluster
 
     base = stack_or(settings)
-    own = settings_beside(base, run, assignments)
+    own = settings_beside(base, run, [*assignments, *([f"trainer.begin_from={begin_from}"] if begin_from else ())])
     check_free(own)
-    Cluster(own).wait(2)
+    cluster = Cluster(own)
+    cluster.wait(2)
+    check_can_begin(cluster, own)
+    take_up(own.checkpoint_dir / run)
     if until_end:
         until = present_end(own)
     changes = {"ranks": ranks or own.trainer.ranks, "until_step": until or own.trainer.until_step}
@@ -53,9 +60,10 @@ def train(
     )
     if code := run_fleet(own):
         raise typer.Exit(code)
-    saved = newest_manifest(own, run)
-    step = f"up to step {saved.step}" if saved else "nowhere"
-    out.print(f"run {run} is saved {step}: `headrace runs list`, `headrace verify --run {run}`", highlight=False)
+    step = manifests_of(own, run)[-1].step
+    out.print(
+        f"run {run} is saved up to step {step}: `headrace runs list`, `headrace verify --run {run}`", highlight=False
+    )
 
 
 def stack_or(settings: Settings) -> Settings:

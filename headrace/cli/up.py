@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headrace.cli.options import err, out, with_settings
-from headrace.contract.errors import HeadraceError
+from headrace.contract.errors import HeadraceError, SettingsError
 from headrace.contract.settings import Settings
 
 COLOURS = {"running": "green", "starting": "cyan", "waiting": "dim", "restarting": "yellow", "failed": "red"}
@@ -109,9 +109,11 @@ def warn_of_size(settings: Settings, stack_to_come: bool) -> None:
 
 def _resize(settings: Settings, wanted: int | None, timeout_s: float) -> None:
     """Give the running trainer another number of ranks and wait until they train."""
-    from headrace.local import parts, ports, stack
+    from headrace.local import parts, ports, stack, state, status
 
     now = settings.trainer.ranks
+    if (running := state.running(settings.data_dir)) and parts.TRAINER not in status.names(running):
+        raise SettingsError(f"run {settings.trainer.run} was ended: `headrace runs start {settings.trainer.run}` first")
     if wanted is None or wanted == now:
         out.print(f"[green]up[/] already, in {settings.data_dir}: see `headrace status`", soft_wrap=True)
         return

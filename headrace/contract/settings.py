@@ -89,6 +89,11 @@ class Trainer(Group):
     run: str = Field("main", min_length=1, pattern=r"^[A-Za-z0-9._-]+$", description="name of the run")
     model: str = Field("small", description="small, tiny, or a directory with a transformers config.json (and weights)")
     reduction: Literal["canonical", "plain"] = Field("canonical", description="canonical: bit-equal at any ranks")
+    begin_from: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9._-]+:[0-9]+)?$",
+        description="RUN:STEP, another run's checkpoint with which a new run begins; empty: new weights, step 0",
+    )
     seed: int = Field(1, ge=0, description="seed of the first weights and of every leaf")
     leaf_blocks: int = Field(4, ge=1, description="blocks of one forward and backward pass")
     learning_rate: float = Field(4e-3, gt=0, description="after warm-up")

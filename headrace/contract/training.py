@@ -77,7 +77,7 @@ class Manifest(Record):
 
     `seq` and `step` are the next ones to train, so the first checkpoint of a run has step 0. `tokens` counts all that
     were trained. `weights` is the sha256 of all parameters in order. `parent` names the checkpoint that this attempt
-    started from or wrote before; the first has none.
+    started from or wrote before; the first has none, or RUN/CHECKPOINT if it is a copy of another run's.
     """
 
     run: str

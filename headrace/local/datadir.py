@@ -20,7 +20,7 @@ from headrace.local import jars
 LAYOUT = 1
 """Counts up when a data directory means something else than before."""
 NAME = "headrace.json"
-OURS = ("kafka", "flink", "checkpoints", "logs", "run")
+OURS = ("kafka", "flink", "checkpoints", "logs", "run", "trainers")
 """Folders that a stack makes in its data directory."""
 
 

@@ -180,13 +180,27 @@ def order(settings: Settings, timeout_s: float, part: str, /, **what: Any) -> It
         if (now := state.running(data_dir)) is None:
             raise why_ended(data_dir)
         yield now
-        (found,) = (each for each in now.parts if each.name == part)
+        found = next((each for each in now.parts if each.name == part), PartState(part))  # a new one is not there yet
         if found.state == "failed" and not left.exists():
             raise error_of(found.exit_code)(describe(found))
         if found.state == "running" and found.restarts > before and not left.exists() and _jobs_again(now, part):
             return
         if time.monotonic() > deadline:
             raise DependencyError(f"not running again after {timeout_s:.0f} s: {describe(found)}")
+        time.sleep(POLL_S)
+
+
+def dropping(settings: Settings, timeout_s: float, part: str) -> Iterator[State]:
+    """Order that a part ends and belongs to the stack no more; the state until that is so, or the stack has ended.
+
+    Raises DependencyError when the time is over.
+    """
+    state.request(settings.data_dir, do="end", part=part)
+    deadline = time.monotonic() + timeout_s
+    while (now := state.running(settings.data_dir)) and part in status.names(now):
+        yield now
+        if time.monotonic() > deadline:
+            raise DependencyError(f"{part} has not ended after {timeout_s:.0f} s: `headrace logs {part}`")
         time.sleep(POLL_S)
 
 
@@ -201,7 +215,8 @@ def _jobs_again(now: State, part: str) -> bool:
 
 
 def _count(now: State | None, name: str) -> int:
-    return next((part.restarts for part in now.parts if part.name == name), 0) if now else 0
+    """How often a part was started again; a part that is not there yet counts as one start less."""
+    return next((part.restarts for part in now.parts if part.name == name), -1) if now else -1
 
 
 def _supervisor(pid: int) -> psutil.Process:

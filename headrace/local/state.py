@@ -73,7 +73,7 @@ def run_dir(data_dir: Path) -> Path:
 
 def write(state: State, data_dir: Path) -> None:
     """Replace the state file in one move."""
-    _replace(run_dir(data_dir) / "state.json", orjson.dumps(asdict(state)))
+    replace_file(run_dir(data_dir) / "state.json", orjson.dumps(asdict(state)))
 
 
 def read(data_dir: Path) -> State | None:
@@ -139,12 +139,13 @@ def try_lock(data_dir: Path) -> int | None:
 
 
 def request(data_dir: Path, **order: Any) -> Path:
-    """Leave an order for the supervisor: do="restart", part=…; do="ranks", ranks=…; do="keep".
+    """Leave an order for the supervisor: do="restart", part=…; do="ranks", ranks=…; do="train", run=…;
+    do="end", part=…; do="keep".
 
     Returns the order's file, which is gone as soon as the supervisor has read it.
     """
     path = run_dir(data_dir) / "requests" / f"{uuid4().hex}.json"
-    _replace(path, orjson.dumps(order))
+    replace_file(path, orjson.dumps(order))
     return path
 
 
@@ -157,7 +158,8 @@ def take_requests(data_dir: Path) -> list[dict[str, Any]]:
     return orders
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file in one move."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
     new.write_bytes(content)

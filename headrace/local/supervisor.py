@@ -16,15 +16,18 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import psutil
 
 from headrace import jobs
+from headrace.checkpoints import is_ended
 from headrace.contract import fleet
 from headrace.contract.errors import ContractError, DependencyError, HeadraceError
 from headrace.contract.metrics import DISK_FREE, PART_RESTARTS, PART_UP
 from headrace.contract.settings import Settings, load
-from headrace.local import disk, logfiles, parts, process, state
+from headrace.local import disk, logfiles, parts, process, state, trainers
+from headrace.local.process import Part
 from headrace.local.state import PartState, Phase, State
 from headrace.local.watched import Moment, Watched
 from headrace.observe import register, serve_metrics, start_logging
@@ -32,7 +35,8 @@ from headrace.observe import register, serve_metrics, start_logging
 TICK_S = 0.2
 HOUSEKEEPING_S = 10.0
 """How often logs are bounded and free space is measured."""
-STOP_ORDER = (parts.PLANNER, parts.TRAINER, parts.TASKMANAGER, parts.WORKERS, parts.JOBMANAGER, parts.BROKER)
+STOP_ORDER = (parts.TASKMANAGER, parts.WORKERS, parts.JOBMANAGER, parts.BROKER)
+"""After the planner and all trainers."""
 GRACE_S = {parts.TRAINER: 90.0, parts.PLANNER: 30.0, parts.BROKER: 30.0}
 OTHER_GRACE_S = 15.0
 log = logging.getLogger("headrace")
@@ -52,6 +56,8 @@ class Supervisor:
         self.short: list[str] = []
         self.written: State | None = None
         self.watched: dict[str, Watched] = {}
+        self.own: dict[str, Settings] = {}
+        """The settings of each part; a trainer of another run has its own."""
         self.names = names
 
     def run(self, stopping: threading.Event) -> None:
@@ -69,10 +75,40 @@ class Supervisor:
     def prepare(self) -> None:
         """Write the configurations and say where the broker will be."""
         shutil.rmtree(state.run_dir(self.data_dir) / "requests", ignore_errors=True)
-        for name, part in parts.build(self.settings, self.names).items():
-            shown = PartState(name, since=time.time(), url=parts.url(name, self.settings))
-            self.watched[name] = Watched(part, self.data_dir, shown, parts.FINAL.get(name, ()))
+        there = parts.build(self.settings, self.names)
+        if is_ended(self.settings.checkpoint_dir / self.settings.trainer.run):
+            there.pop(parts.TRAINER, None)
+        for part in there.values():
+            self.watch(part, self.settings)
+        for run in trainers.kept(self.data_dir) if parts.TRAINER in self.names else ():
+            self.train(run)
         (state.run_dir(self.data_dir) / "brokers").write_text(self.settings.kafka.brokers)
+
+    def watch(self, part: Part, settings: Settings) -> None:
+        """From now on a part belongs to the stack. `settings`: its own."""
+        shown = PartState(part.name, since=time.time(), url=parts.url(part.name, settings))
+        final = parts.FINAL.get(parts.kind_of(part.name), ())
+        self.watched[part.name] = Watched(part, self.data_dir, shown, final)
+        self.own[part.name] = settings
+
+    def train(self, run: str) -> None:
+        """Watch the trainer of a run; one that is there starts again with what the run was told since."""
+        name = parts.trainer_of(run, self.settings)
+        known = self.watched.get(name)
+        try:
+            own = self.settings if name == parts.TRAINER else trainers.settings_of(self.settings, run)
+        except HeadraceError as error:
+            log.warning("a run cannot be trained", extra={"run": run, "why": str(error)})
+            if known is None:
+                self.watch(Part(name, ()), self.settings)
+                self.watched[name].refuse(Moment.now(), error)
+            return
+        if known is None:
+            self.watch(parts.trainer(own, name), own)
+        else:
+            known.part, self.own[name] = parts.trainer(own, name), own
+            known.ask_to_end(Moment.now(), grace_s(name))
+            known.state = replace(known.state, url=parts.url(name, own))
 
     def tick(self, now: Moment) -> None:
         """Look at every part once, and at what was ordered."""
@@ -81,7 +117,7 @@ class Supervisor:
             self.keep_house()
         for order in state.take_requests(self.data_dir):
             self.obey(order, now)
-        for part in self.watched.values():
+        for part in list(self.watched.values()):
             before = part.state.state
             self.look(part, now)
             if part.state.state != before:
@@ -104,7 +140,7 @@ class Supervisor:
         """One part: notice its end, start it when its time has come, see whether it runs."""
         if part.state.state == "stopping":
             if part.gone(now):
-                part.again(now)
+                self.drop(part) if part.leaves else part.again(now)
         elif part.process is not None and not part.alive:
             part.ended(now)
             log.warning("ended", extra={"child": part.name, "code": part.state.exit_code, "last": part.state.error})
@@ -115,25 +151,31 @@ class Supervisor:
                 part.start(now)
             except OSError as error:  # no room for its log, no memory for a process
                 part.not_started(now, str(error))
-        elif part.name == parts.TRAINER and (again := self.ranks_again(part, now)):
+        elif parts.kind_of(part.name) == parts.TRAINER and (again := self.ranks_again(part, now)):
             self.restarts.labels(part.name).inc(again)
         elif part.state.state == "starting":
             try:
-                if parts.ready(part.name, self.settings):
+                if parts.ready(part.name, self.own.get(part.name, self.settings)):
                     part.runs(now)
             except ContractError as error:
                 part.fail(now, str(error))
 
     def ranks_again(self, part: Watched, now: Moment) -> int:
         """How often the fleet has started its ranks again since the last look: shown as the restarts that they are."""
-        said = fleet.read(self.data_dir, self.settings.trainer.run)
+        said = fleet.read(self.data_dir, parts.run_of(part.name, self.settings))
         if said is None or said.pid != part.state.pid:
             return 0
         return part.restarted_inside(now, said.restarts, said.why, whole=bool(said.ranks))
 
+    def drop(self, part: Watched) -> None:
+        """It has ended for good, as was ordered."""
+        del self.watched[part.name]
+        self.own.pop(part.name, None)
+        self.up.remove(part.name)
+
     def served(self, part: Watched) -> bool:
         """Whether all that the part needs runs."""
-        needs = [self.watched[name] for name in parts.NEEDS.get(part.name, ()) if name in self.watched]
+        needs = [self.watched[name] for name in parts.NEEDS.get(parts.kind_of(part.name), ()) if name in self.watched]
         return all(need.state.state == "running" for need in needs)
 
     def obey(self, order: dict[str, object], now: Moment) -> None:
@@ -143,12 +185,17 @@ class Supervisor:
             case {"do": "keep"}:
                 self.owner = None
             case {"do": "restart", "part": str(name)} if name in self.watched:
-                self.watched[name].ask_to_end(now, GRACE_S.get(name, OTHER_GRACE_S))
+                self.watched[name].ask_to_end(now, grace_s(name))
+            case {"do": "train", "run": str(run)}:
+                self.train(run)
+            case {"do": "end", "part": str(name)} if name in self.watched:
+                self.watched[name].leaves = True
+                self.watched[name].ask_to_end(now, grace_s(name))
             case {"do": "ranks", "ranks": int(ranks)} if parts.TRAINER in self.watched:
                 trainer = self.settings.trainer.model_copy(update={"ranks": ranks})
-                self.settings = self.settings.model_copy(update={"trainer": trainer})
+                self.settings = self.own[parts.TRAINER] = self.settings.model_copy(update={"trainer": trainer})
                 self.watched[parts.TRAINER].part = parts.trainer(self.settings)
-                self.watched[parts.TRAINER].ask_to_end(now, GRACE_S[parts.TRAINER])
+                self.watched[parts.TRAINER].ask_to_end(now, grace_s(parts.TRAINER))
             case _:
                 log.warning("not understood", extra={"order": order})
 
@@ -168,7 +215,11 @@ class Supervisor:
             p.name for p in self.watched.values() if p.state.state == "running"
         }:
             self.stop_jobs()
-        for name in STOP_ORDER:
+        self.stop_part(parts.PLANNER)
+        training = [name for name in self.watched if parts.kind_of(name) == parts.TRAINER]
+        for name in training:  # they save at the same time
+            self.watched[name].ask_to_end(Moment.now(), grace_s(name))
+        for name in (*training, *STOP_ORDER):
             self.stop_part(name)
         process.end(process.marked(self.data_dir), grace_s=5)
         (state.run_dir(self.data_dir) / "brokers").unlink(missing_ok=True)
@@ -186,7 +237,7 @@ class Supervisor:
     def stop_part(self, name: str) -> None:
         """End one part, if it is one of this stack."""
         if name in self.watched:
-            self.watched[name].stop(Moment.now(), GRACE_S.get(name, OTHER_GRACE_S))
+            self.watched[name].stop(Moment.now(), grace_s(name))
             self.publish()
 
     def publish(self) -> None:
@@ -202,6 +253,11 @@ class Supervisor:
                 log.warning("state not written", extra={"error": str(error)})
             else:
                 self.written = now
+
+
+def grace_s(name: str) -> float:
+    """How long a part may take to end."""
+    return GRACE_S.get(parts.kind_of(name), OTHER_GRACE_S)
 
 
 def owner_of(argument: str | None) -> psutil.Process | None:

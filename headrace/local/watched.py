@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from headrace.contract.errors import HeadraceError
 from headrace.local import logfiles, process
 from headrace.local.process import Part
 from headrace.local.state import PartState
@@ -49,6 +50,8 @@ class Watched:
     log_from: int = 0
     inside: int = 0
     """Restarts that this process has made of its own parts."""
+    leaves: bool = False
+    """Once it has ended, it is no part of the stack any more."""
 
     @property
     def name(self) -> str:
@@ -103,6 +106,10 @@ class Watched:
     def fail(self, now: Moment, why: str) -> None:
         """It runs, but what it serves is not usable."""
         self.state = self.state.to("failed", now.wall, error=(why,))
+
+    def refuse(self, now: Moment, error: HeadraceError) -> None:
+        """It cannot even be started."""
+        self.state = self.state.to("failed", now.wall, exit_code=error.exit_code, error=(str(error),))
 
     def ask_to_end(self, now: Moment, grace_s: float) -> None:
         """SIGTERM; returns at once. Look with `gone` whether it has ended."""

@@ -2,10 +2,15 @@
 
 import pytest
 
+from headrace.audit.findings import Findings
+from headrace.audit.gradient import check_manifests
 from headrace.audit.report import Report
+from headrace.audit.verify import verify
 from headrace.contract.digests import FED_START
 from headrace.contract.plan import Step
+from headrace.contract.settings import Settings
 from headrace.contract.topics import CLEAN, RAW
+from headrace.contract.training import Manifest
 from tests.unit.audit.pieces import RUN, manifest_of, report_of
 from tests.unit.audit.world import World, change_report
 
@@ -182,6 +187,27 @@ def test_ancestors_that_go_round_or_end_early_are_named() -> None:
     assert kinds(world.verify()) == {"no_ancestry": 1}
     world.manifests[1] = world.manifests[1].model_copy(update={"parent": None})
     assert kinds(world.verify()) == {"no_ancestry": 1}
+
+
+def begun_from_main(world: World, **changes: object) -> tuple[Findings, list[Manifest]]:
+    """What is wrong with a run that began from a checkpoint of the world's run, and its manifests."""
+    planned = verify(world.logs(), world.manifests, RUN, Settings(), Findings())[1]
+    begun, later = world.manifests[2:4]
+    first = begun.model_copy(update={"run": "warm", "parent": f"{RUN}/step-{begun.step:010d}", **changes})
+    second = later.model_copy(update={"run": "warm", "parent": f"step-{first.step:010d}"})
+    findings = Findings()
+    check_manifests([first, second], planned, findings, {RUN: world.manifests}.__getitem__)
+    return findings, [first, second]
+
+
+def test_a_run_that_began_from_a_checkpoint_of_another_has_its_ancestry() -> None:
+    world = World.whole()
+    assert begun_from_main(world)[0].tallies == {}
+    for wrong in ({"weights": "others"}, {"parent": f"{RUN}/step-0000000099"}, {"parent": None}, {"parent": "warm/x"}):
+        assert set(begun_from_main(world, **wrong)[0].tallies) == {"no_ancestry"}, wrong
+    assert set(begun_from_main(world, fed="00" * 16)[0].tallies) == {"wrong_fed"}
+    del world.manifests[1]
+    assert set(begun_from_main(World.whole(), parent=f"{RUN}/step-0000000004")[0].tallies) == {"no_ancestry"}
 
 
 def test_a_run_without_manifests_is_named() -> None:

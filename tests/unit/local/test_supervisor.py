@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from headrace.contract.fleet import FleetState
-from headrace.contract.settings import Ports, load
-from headrace.local import logfiles, parts, ports, process, state
+from headrace.contract.settings import Ports, Settings, load
+from headrace.local import logfiles, parts, ports, process, state, trainers
 from headrace.local.process import Part
 from headrace.local.state import PartState
 from headrace.local.supervisor import Supervisor
@@ -117,7 +117,7 @@ def test_a_full_disk_does_not_end_it(supervisor: Supervisor, monkeypatch: pytest
     planner = supervisor.watched[parts.PLANNER]
     before = planner.state.restarts
     with monkeypatch.context() as now:
-        now.setattr(state, "_replace", full)
+        now.setattr(state, "replace_file", full)
         now.setattr(logfiles, "open_log", full)
         assert planner.state.pid is not None
         os.kill(planner.state.pid, signal.SIGKILL)
@@ -139,3 +139,45 @@ def test_its_housekeeping_bounds_the_logs_and_measures_the_disks(
     supervisor.keep_house()
     assert logfiles.older(Path(path)).read_text() == "12345"
     assert supervisor.free.labels("kafka")._value.get() > 0
+
+
+def test_a_run_that_was_ordered_is_trained_beside_until_it_is_ordered_to_end(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served(supervisor, monkeypatch)
+
+    def trainer(settings: Settings, name: str) -> Part:
+        program = SERVES.format(port=settings.local.ports.trainer_metrics)
+        return Part(name, (sys.executable, "-c", program), {"RATE": str(settings.trainer.learning_rate)})
+
+    monkeypatch.setattr(parts, "trainer", trainer)
+    folder = supervisor.data_dir
+    trainers.keep(folder, "slow", ["trainer.learning_rate=0.5"])
+    state.request(folder, do="train", run="slow")
+    tick_until(supervisor, lambda: "trainer@slow" in supervisor.watched and all_run(supervisor))
+    beside = supervisor.watched["trainer@slow"]
+    assert (beside.part.environment, beside.final) == ({"RATE": "0.5"}, parts.FINAL[parts.TRAINER])
+    first = beside.state.pid
+    trainers.keep(folder, "slow", ["trainer.learning_rate=0.25"])
+    state.request(folder, do="train", run="slow")
+    tick_until(supervisor, lambda: beside.state.pid not in (None, first) and all_run(supervisor))
+    assert (beside.part.environment, beside.state.restarts) == ({"RATE": "0.25"}, 1)
+    state.request(folder, do="end", part="trainer@slow")
+    tick_until(supervisor, lambda: "trainer@slow" not in supervisor.watched)
+    assert process.marked(folder, "trainer@slow") == []
+    found = state.read(folder)
+    assert found is not None
+    assert {part.name for part in found.parts} == {parts.PLANNER, parts.TRAINER}
+
+
+def test_a_run_that_cannot_be_trained_is_shown_as_failed(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served(supervisor, monkeypatch)
+    trainers.keep(supervisor.data_dir, "odd", ["trainer.learning_rat=1"])
+    supervisor.train("odd")
+    shown = supervisor.watched["trainer@odd"].state
+    assert (shown.state, shown.exit_code) == ("failed", 2)
+    assert "did you mean trainer.learning_rate" in shown.error[0]
+    state.request(supervisor.data_dir, do="end", part="trainer@odd")
+    tick_until(supervisor, lambda: "trainer@odd" not in supervisor.watched)
