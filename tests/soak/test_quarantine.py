@@ -9,12 +9,17 @@ import json
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from small_stack import make_settings
 
 from headrace.contract import topics
-from headrace.contract.settings import Settings, load
 from headrace.jobs import CLEAN, JOBS, Job
+from headrace.kafka import Cluster
+from headrace.local.flink import flink as flink_parts
+from headrace.local.parts import BROKER, JOBMANAGER, TASKMANAGER
+from headrace.local.stack import Stack
 from tests.hostile import ACCEPTED, STALLING, Hostile, text
 from tests.integration.jobs_stream import Raw, Stream
 from tests.integration.raw_client import write
@@ -23,16 +28,22 @@ TIMEOUT_S = 5
 
 
 @pytest.fixture
-def stream(settings: Settings, flink: dict[str, str]) -> Iterator[Stream]:
-    chosen = ["flink.checkpoint_interval_ms=1000", "tokenize.window_s=1", f"flink.document_timeout_s={TIMEOUT_S}"]
-    made = Stream(load(environment=settings.environment(), assignments=chosen).settings, flink)
-    made.programs = ("tests.integration.hostile_jobs", "{}")
-    made.good_states = ("CREATED", "RUNNING", "FAILING", "RESTARTING")
-    try:
-        made.start()
-        yield made
-    finally:
-        made.end()
+def stream(jars_there: None, tmp_path: Path) -> Iterator[Stream]:
+    """Under the supervisor: when a worker is killed Beam may count below zero and end the whole TaskManager."""
+    with Stack(
+        make_settings(tmp_path, f"flink.document_timeout_s={TIMEOUT_S}"), (BROKER, JOBMANAGER, TASKMANAGER)
+    ) as stack:
+        stack.wait_running(300)
+        Cluster(stack.settings).create()
+        made = Stream(stack.settings, flink_parts(stack.settings).environment)
+        made.programs = ("tests.integration.hostile_jobs", "{}")
+        made.good_states = ("CREATED", "RUNNING", "FAILING", "RESTARTING")
+        try:
+            made.start()
+            yield made
+        finally:
+            made.end()
+        print("starts of the TaskManager:", {part.name: part.restarts for part in stack.state().parts}[TASKMANAGER] + 1)
 
 
 def good(first: int, last: int) -> list[Hostile]:
