@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import faulthandler
 import mmap
-import struct
 import time
 from typing import NamedTuple
 
-SLOT = struct.Struct("<qd16s")
+import numpy as np
+
+SLOT = np.dtype([("step", "<i8"), ("since", "<f8"), ("part", "S16")])
 START = "start"
 """What a rank does before it waits for its first step: until then it has nothing to save."""
 
@@ -45,16 +46,22 @@ class Board:
 
     def __init__(self, ranks: int) -> None:
         self.ranks = ranks
-        self.memory = mmap.mmap(-1, ranks * SLOT.size)
+        self.slots = np.frombuffer(mmap.mmap(-1, ranks * SLOT.itemsize), SLOT)
 
     def write(self, rank: int, step: int, part: str) -> None:
-        """Say where a rank is from now on."""
-        SLOT.pack_into(self.memory, rank * SLOT.size, step, time.monotonic(), part.encode())
+        """Say where a rank is from now on.
+
+        Field by field, each in one store: who reads meanwhile may see the last step with the next part, but no zeros,
+        as `struct.pack_into` would show them.
+        """
+        self.slots["since"][rank] = time.monotonic()
+        self.slots["step"][rank] = step
+        self.slots["part"][rank] = part.encode()
 
     def of(self, rank: int) -> Standing:
         """Where a rank is; its part is empty if it has never said."""
-        step, since, part = SLOT.unpack_from(self.memory, rank * SLOT.size)
-        return Standing(step, part.rstrip(b"\0").decode(), since)
+        step, since, part = self.slots[rank].item()
+        return Standing(step, part.decode(), since)
 
     def begin(self) -> None:
         """All ranks start."""

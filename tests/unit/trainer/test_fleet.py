@@ -193,3 +193,18 @@ def test_the_board_names_who_is_elsewhere() -> None:
     assert "rank 1" not in board.absent(0)
     board.write(2, 9, "agree")
     assert "rank 1 was last seen in agree of step 9" in board.absent(0), "all alike: any of them"
+
+
+def test_who_reads_the_board_while_a_rank_writes_sees_no_moment_that_never_was() -> None:
+    board, begun = Board(1), time.monotonic()
+    board.write(0, 1, "wait")
+    if (writer := os.fork()) == 0:
+        for step in range(1_000_000_000):
+            board.write(0, step, "wait")
+    try:
+        seen = [board.of(0) for _ in range(300_000)]
+    finally:
+        os.kill(writer, signal.SIGKILL)
+        os.waitpid(writer, 0)
+    assert seen[0].step < seen[-1].step
+    assert all(at.since >= begun and at.part == "wait" for at in seen)
