@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -72,7 +71,6 @@ def test_the_seed_says_which_faults_and_when() -> None:
     faults = list(draw(12, seed=1))
     assert Counter(fault.kind for fault in faults) == dict.fromkeys(KINDS, 2)
     assert faults == list(draw(12, seed=1)) != list(draw(12, seed=2))
-    assert all(before.after < fault.after for before, fault in pairwise(faults))
 
 
 def test_without_a_fault_no_stand_in_loses_or_repeats(settings: Settings, tmp_path: Path) -> None:

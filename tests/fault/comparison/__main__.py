@@ -45,7 +45,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # not without taking all down
     folder = Path(tempfile.mkdtemp(prefix="comparison-"))
     struck = list(draw(given.faults, given.seed))
-    print(f"seed {given.seed}: {', '.join(f'{fault.kind} at {fault.after}' for fault in struck)}; in {folder}")
+    print(f"seed {given.seed}: {', '.join(f'{fault.kind} after {fault.gap}' for fault in struck)}; in {folder}")
     print(ROW.format(*TITLES), "|---|---:|---:|---:|---:|---:|---|", sep="\n", flush=True)
     for result in stand_ins(
         folder, [name for name in given.systems if name != OURS], struck, given.documents, given.seed
@@ -61,14 +61,16 @@ def main() -> int:
 def stand_ins(
     folder: Path, names: Sequence[str], struck: Sequence[Fault], documents: int, seed: int
 ) -> Iterator[Result]:
-    """All of them, beside each other."""
+    """All of them, beside each other; raises what one has failed for after the results of the others."""
     with ExitStack() as held, ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
-        settings = [held.enter_context(own_broker(folder / name / "data")) for name in names]
-        yield from pool.map(
-            lambda name, own: compare(SYSTEMS[name], own, folder / name / "run", struck, documents, seed),
-            names,
-            settings,
-        )
+        settings = {name: held.enter_context(own_broker(folder / name / "data")) for name in names}
+        runs = [
+            pool.submit(compare, SYSTEMS[name], own, folder / name / "run", struck, documents, seed)
+            for name, own in settings.items()
+        ]
+        yield from (run.result() for run in runs if run.exception() is None)
+        for run in runs:
+            run.result()
 
 
 @contextmanager

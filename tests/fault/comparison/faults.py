@@ -13,16 +13,16 @@ KINDS = (IN_STEP, IN_SAVE, AFTER_SAVE, PAUSE, PAUSE_BROKER, OTHER_RANKS)
 when it is there; SIGSTOP of the trainer for PAUSE_S; of the broker; SIGKILL, and it goes on with other ranks."""
 PAUSE_S = 20
 """Longer than the session of a group (`auto_commit.SESSION_MS`), and than our ranks wait for each other."""
-GAP = (80, 160)
-"""Documents from one fault to the next: ten to twenty seconds at the pace of the stream."""
+GAP = (40, 120)
+"""Documents of steady work before a fault: five to fifteen seconds at the pace of the stream."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`kind` happens as soon as `after` documents have been fed, whoever fed them."""
+    """`kind` happens when `gap` more documents have been fed since all was well again after the one before."""
 
     kind: str
-    after: int
+    gap: int
     ranks: int = 0
 
 
@@ -30,11 +30,10 @@ def draw(count: int, seed: int) -> Iterator[Fault]:
     """So many faults: all kinds in some order, then all in another, and so on."""
     drawn = random.Random(seed)
     hand: list[str] = []
-    after, ranks = 0, 2
+    ranks = 2
     for _ in range(count):
         hand = hand or drawn.sample(KINDS, len(KINDS))
-        after += drawn.randint(*GAP)
-        kind = hand.pop()
+        kind, gap = hand.pop(), drawn.randint(*GAP)
         if kind == OTHER_RANKS:
             ranks = drawn.choice([each for each in (2, 3, 4) if each != ranks])
-        yield Fault(kind, after, ranks if kind == OTHER_RANKS else 0)
+        yield Fault(kind, gap, ranks if kind == OTHER_RANKS else 0)

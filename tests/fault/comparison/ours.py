@@ -51,7 +51,8 @@ def compare(folder: Path, struck: Iterable[Fault], documents: int, seed: int) ->
     with World(folder, seed) as world:
         fired = 0
         for fault in struck:
-            while fed_so_far(world) < fault.after:
+            after = fed_so_far(world) + fault.gap
+            while fed_so_far(world) < after:
                 world.comes(lambda: False, LOOK_S)
             recovered(world, in_our_words(fault))
             fired += 1

@@ -25,7 +25,7 @@ from tests.fault import points
 from tests.fault.comparison import auto_commit, faults, training
 from tests.fault.comparison.faults import Fault
 from tests.fault.comparison.oracle import Coordinate, Tally, history, tally
-from tests.fault.comparison.stream import POLL_S, Stream
+from tests.fault.comparison.stream import Stream
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,9 @@ class System:
 
 A, B = "auto_commit", "max_offset"
 PR_SET_PDEATHSIG = 1
+POLL_S = 0.25
+STEADY_S = 6.0
+"""More than the client waits between two commits of its own."""
 SYSTEMS: Mapping[str, System] = {
     "A": System("A: the client commits every 5 s", A),
     "A-step": System("A: commits after each step", A, ("--commit", auto_commit.STEP)),
@@ -74,6 +77,7 @@ class Run:
     system: System
     settings: Settings
     folder: Path
+    stream: Stream
     starts: int = 0
     orders: int = 0
 
@@ -102,11 +106,21 @@ class Run:
         until = time.monotonic() + seconds
         self.wait(lambda: time.monotonic() > until, seconds + 60, "sleep")
 
+    def work(self) -> int:
+        """Block until it has done nothing but keep up with the stream for a while; documents fed by then."""
+        for _ in range(2):
+            self.sleep(STEADY_S / 2)
+            self.wait(
+                lambda: self.stream.ahead(fed(self.lines())) <= training.BATCH, 300, "it keeps up with the stream"
+            )
+        return sum(len(line.get("documents", ())) for line in self.lines())
+
     def strike(self, fault: Fault) -> dict[str, Any]:
         """Let it happen; what the process said that it happened to. Blocks until it is over."""
+        after = self.work() + fault.gap
         point, deed = POINTS[fault.kind]
         self.orders += 1
-        order = {"id": str(self.orders), "victim": training.TRAINER, "point": point, "deed": deed, "step": fault.after}
+        order = {"id": str(self.orders), "victim": training.TRAINER, "point": point, "deed": deed, "step": after}
         new = self.folder / "armed.new"
         new.write_text(json.dumps({**order, "visit": 1}))
         new.replace(self.folder / points.ARMED)
@@ -125,10 +139,10 @@ class Run:
             process.signal_all(brokers, signal.SIGCONT)
         return said
 
-    def settle(self, ends: set[Coordinate], quiet_s: float) -> int:
+    def settle(self, quiet_s: float) -> int:
         """Wait until it has read all and was fed nothing for so long, and end it as its user would.
 
-        Returns the steps of the final weights. `ends`: the last documents of the stream; a buffer may hold them back.
+        Returns the steps of the final weights.
         """
         log = self.folder / training.LOG
 
@@ -137,7 +151,7 @@ class Run:
                 return False
             lines = self.lines()
             started = sum("resumed" in line for line in lines) == self.starts
-            return started and (self.system.shuffles or ends <= fed(lines))
+            return started and (self.system.shuffles or self.stream.ends() <= fed(lines))  # a buffer holds some back
 
         self.wait(done, 600, "it has read all")
         self.process.terminate()
@@ -146,8 +160,9 @@ class Run:
         return int(torch.load(self.folder / training.CHECKPOINT, weights_only=True)["step"])
 
     def lines(self) -> list[dict[str, Any]]:
-        """Its log."""
-        return [json.loads(line) for line in (self.folder / training.LOG).read_text().splitlines()]
+        """Its log so far."""
+        log = self.folder / training.LOG
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
     def end(self) -> None:
         """Whatever happened, leave nothing running."""
@@ -186,12 +201,13 @@ def compare(
     quiet_s: float = 12,
 ) -> Result:
     """One stand-in through all faults; blocks until its final weights are there and counted."""
-    stream, run = Stream(settings, seed, system.most), Run(system, settings, folder)
+    stream = Stream(settings, seed, system.most)
+    stream.thread.start()
+    run = Run(system, settings, folder, stream)
     try:
-        stream.thread.start()
         fired = [run.strike(fault) for fault in struck]
         stream.close(documents)
-        last = run.settle(stream.ends(), quiet_s)
+        last = run.settle(quiet_s)
     finally:
         stream.stopping.set()
         run.end()

@@ -6,6 +6,7 @@ import json
 import random
 import threading
 import time
+from collections.abc import Iterable
 
 from confluent_kafka import KafkaError, Message, Producer
 
@@ -52,7 +53,12 @@ class Stream:
 
     def ends(self) -> set[Coordinate]:
         """The last document of each partition."""
-        return set({partition: (partition, *rest) for partition, *rest in sorted(self.acknowledged)}.values())
+        return set({at[0]: at for at in sorted(self.acknowledged)}.values())
+
+    def ahead(self, fed: Iterable[Coordinate]) -> int:
+        """Messages behind the last one of each partition of which something was fed."""
+        last = {partition: offset for partition, offset, _ in sorted(fed)}
+        return sum(offset - last.get(partition, -1) for partition, offset, _ in self.ends())
 
     def _run(self) -> None:
         begun = time.monotonic()
