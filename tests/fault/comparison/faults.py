@@ -14,7 +14,7 @@ when it is there; SIGSTOP of the trainer for PAUSE_S; of the broker; SIGKILL, an
 PAUSE_S = 20
 """Longer than the session of a group (`auto_commit.SESSION_MS`), and than our ranks wait for each other."""
 GAP = (40, 120)
-"""Documents of steady work before a fault: five to fifteen seconds at the pace of the stream."""
+"""Documents of steady work before a fault: seven to twenty seconds at the pace of the stream."""
 
 
 @dataclass(frozen=True)

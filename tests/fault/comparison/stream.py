@@ -14,7 +14,7 @@ from headrace.contract.settings import Settings
 from headrace.contract.topics import RAW
 from headrace.kafka import brokers_of, producer_config
 from tests.fault.comparison.oracle import Coordinate
-from tests.fault.world import RATE, WORDS
+from tests.fault.ledger import RATE, WORDS
 
 POLL_S = 0.1
 
@@ -67,7 +67,7 @@ class Stream:
 
     def _text(self) -> str:
         self.sent += 1
-        words = self.random.choices(WORDS, k=self.random.choice((1, 8, 20, 60, 200)))
+        words = self.random.choices(WORDS, k=self.random.choice((1, 8, 20, 60)))
         return f"Document {self.sent - 1} of the stream: {' '.join(words)}."
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
