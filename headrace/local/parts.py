@@ -28,8 +28,8 @@ BROKER, JOBMANAGER, TASKMANAGER, WORKERS, JOBS, PLANNER, TRAINER = ALL = (
 )
 NEEDS = {JOBS: (BROKER, JOBMANAGER), PLANNER: (BROKER,), TRAINER: (BROKER,)}
 """What must run before a part is started; the others are started at once."""
-FINAL = {JOBS: (2, 4), PLANNER: (2, 4), TRAINER: (1, 2, 4)}
-"""Exit codes of programs of ours after which a restart cannot help. A trainer's 1 comes after restarts of its own."""
+FINAL = dict.fromkeys((JOBS, PLANNER, TRAINER), (2, 4))
+"""Exit codes of programs of ours after which a restart cannot help."""
 
 
 def build(settings: Settings, names: tuple[str, ...]) -> dict[str, Part]:
