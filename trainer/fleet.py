@@ -27,7 +27,7 @@ from types import FrameType
 
 from headrace.arguments import settings_of
 from headrace.contract import fleet
-from headrace.contract.errors import HeadraceError
+from headrace.contract.errors import DependencyError, HeadraceError
 from headrace.contract.events import GAVE_UP, RANK_ENDED, RANK_STUCK, RANKS_GONE, RANKS_STARTED
 from headrace.contract.fleet import FleetState
 from headrace.contract.settings import Settings
@@ -150,9 +150,14 @@ class Fleet:
         of_last.unlink(missing_ok=True)
         ranks: list[BaseProcess] = []
         with _held(TOLD):
-            for rank in range(self.board.ranks):
-                ranks.append(context.Process(target=be_rank, args=(self, rank, f"file://{meeting}", os.getpid())))
-                ranks[-1].start()
+            for number in range(self.board.ranks):
+                rank = context.Process(target=be_rank, args=(self, number, f"file://{meeting}", os.getpid()))
+                try:
+                    rank.start()
+                except OSError as error:
+                    _signal(ranks, signal.SIGKILL)
+                    raise DependencyError(f"no process for rank {number}: {error.strerror}") from error
+                ranks.append(rank)
         return ranks
 
     def say(self, ranks: Sequence[BaseProcess] = ()) -> None:
@@ -244,17 +249,23 @@ def main() -> int:
     start_logging("fleet", "INFO")
     try:
         settings = settings_of("trainer.fleet", "All ranks of a trainer on one machine.")
+        log.setLevel(settings.log.level)
+        code = run(settings)
     except HeadraceError as error:
         log.error(str(error), extra={"exit_code": error.exit_code})
         return error.exit_code
-    log.setLevel(settings.log.level)
+    log.info("ended", extra={"exit_code": code})
+    return code
+
+
+def run(settings: Settings) -> int:
+    """Run the fleet; the exit code."""
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     meetings = settings.data_dir / "run"  # not /tmp, which others tidy up while a fleet lives for weeks
     meetings.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="fleet-", dir=meetings) as folder:
         code = Fleet(settings, Path(folder)).run()
     fleet.path_of(settings.data_dir, settings.trainer.run).unlink(missing_ok=True)
-    log.info("ended", extra={"exit_code": code})
     return code
 
 
