@@ -282,7 +282,7 @@ def test_a_rank_that_stands_still_is_named_with_its_step_and_replaced(log: Log) 
     said = trainer.output.read_text()
     assert "rank 0 of 2 lost a peer, before plan record 5: rank 1 was last seen in wait of step 4 since" in said
     first, second = trainer.logged(RANK_ENDED)
-    assert (first["rank"], first["code"], first["step"], first["in"]) == (0, 1, 4, "agree")
+    assert (first["rank"], first["code"], first["step"], first["in"]) == (0, 1, 4, "checkpoint"), "where it saved"
     assert (second["rank"], second["code"], second["step"], second["in"]) == (1, 137, 4, "wait")
     assert [report.step for report in reports(trainer.settings)] == list(range(7)), "rank 0 saved before it ended"
 
