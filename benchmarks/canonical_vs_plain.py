@@ -29,6 +29,7 @@ from benchmarks.trainers import Listener, Nobody, Planned, planned, write_model
 from headrace.contract.digests import block_digest
 from headrace.contract.settings import Settings, load
 from trainer.assemble import Share, Work
+from trainer.board import Board
 from trainer.checkpoint import Checkpoints
 from trainer.fingerprint import make_deterministic
 from trainer.group import Group, Place, join
@@ -56,10 +57,11 @@ CASES = (Case(128, 2), Case(256, 2), Case(128, 3))
 
 
 class Timed(NamedTuple):
-    """Seconds of a step, and of its reduction alone, by round, on rank 0."""
+    """Seconds of a step, of its reduction alone, and of CPU that it took, by round, on rank 0."""
 
     step: list[float]
     reduce: list[float]
+    cpu: list[float]
 
 
 def settings_of(folder: Path, model: Path, reduction: str) -> Settings:
@@ -97,23 +99,31 @@ def my_work(steps: Iterable[Planned], group: Group, leaf_blocks: int) -> Iterato
 
 
 def rank(
-    place: Place, settings: Sequence[Settings], steps: Sequence[Planned], rounds: int, each: int, answer: Connection
+    number: int,
+    ranks: int,
+    meeting: str,
+    settings: Sequence[Settings],
+    steps: Sequence[Planned],
+    rounds: int,
+    each: int,
+    answer: Connection,
 ) -> None:
     """One rank; rank 0 answers what it measured by reduction."""
     make_deterministic(threads=1)
-    group = join(place, torch.device("cpu"), 90)
+    group = join(Place(number, ranks, number, ranks, meeting, 0, Board(ranks)), torch.device("cpu"), 90)
     runs = {one.trainer.reduction: open_run(one, group) for one in settings}
-    found = {reduction: Timed([], []) for reduction in runs}
-    for number in range(-1, rounds):
+    found = {reduction: Timed([], [], []) for reduction in runs}
+    for turn in range(-1, rounds):
         order = list(runs.items())
-        for reduction, (run, state) in order if number % 2 else reversed(order):
-            count = WARM_STEPS if number < 0 else each
+        for reduction, (run, state) in order if turn % 2 else reversed(order):
+            count = WARM_STEPS if turn < 0 else each
             dist.barrier(group=group.control)
-            began = time.monotonic()
+            began, used = time.monotonic(), time.process_time()
             train(run, state, my_work(steps[state.step : state.step + count], group, run.settings.trainer.leaf_blocks))
-            if number >= 0:
+            if turn >= 0:
                 reports = run.reporter.reports[-count:]  # type: ignore[attr-defined]
                 found[reduction].step.append((time.monotonic() - began) / count)
+                found[reduction].cpu.append((time.process_time() - used) / count)
                 found[reduction].reduce.append(statistics.fmean(report.seconds["reduce"] for report in reports))
     if group.leads:
         answer.send(found)
@@ -128,8 +138,11 @@ def compare(folder: Path, case: Case, rounds: int, each: int) -> float:
     steps = planned(settings[0], WARM_STEPS + rounds * each, blocks)
     context = multiprocessing.get_context("spawn")
     hear, answer = context.Pipe(duplex=False)
-    places = [Place(one, case.ranks, one, case.ranks, f"file://{folder}/meeting", 0) for one in range(case.ranks)]
-    ranks = [context.Process(target=rank, args=(place, settings, steps, rounds, each, answer)) for place in places]
+    meet = f"file://{folder}/meeting"
+    ranks = [
+        context.Process(target=rank, args=(number, case.ranks, meet, settings, steps, rounds, each, answer))
+        for number in range(case.ranks)
+    ]
     for process in ranks:
         process.start()
     answer.close()
@@ -141,8 +154,8 @@ def compare(folder: Path, case: Case, rounds: int, each: int) -> float:
         f"\nhidden {case.hidden}, {case.ranks} ranks, {blocks} blocks a step, {settings[0].trainer.leaf_blocks} a leaf"
     )
     for reduction, timed in found.items():
-        step, reduce = statistics.median(timed.step), statistics.median(timed.reduce)
-        print(f"  {reduction:10} {1000 * step:7.1f} ms a step, {1000 * reduce:6.1f} ms of them to reduce (rank 0)")
+        step, reduce, cpu = (1000 * statistics.median(seconds) for seconds in timed)
+        print(f"  {reduction:10} {step:7.1f} ms a step, {reduce:6.1f} to reduce, {cpu:7.1f} of CPU (medians, rank 0)")
     print(f"  ratios {min(ratios):.3f} to {max(ratios):.3f}, median {statistics.median(ratios):.3f}", flush=True)
     return statistics.median(ratios)
 

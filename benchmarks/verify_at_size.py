@@ -60,7 +60,7 @@ def run(command: Sequence[str], settings: Settings) -> Ran:
 def bare(brokers: str, topics: Sequence[str]) -> None:
     """Read every record of the topics, partition by partition, and hash its bytes; prints records and seconds."""
     began, records, digest = time.monotonic(), 0, xxhash.xxh3_128()
-    soon = {"enable.partition.eof": True, "fetch.wait.max.ms": 10}  # as verify itself reads
+    soon: dict[str, Any] = {"enable.partition.eof": True, "fetch.wait.max.ms": 10}  # as verify itself reads
     consumer = Consumer(consumer_config(brokers, **soon))
     for topic in topics:
         for partition in consumer.list_topics(topic, timeout=15).topics[topic].partitions:

@@ -47,10 +47,10 @@ TRANSIENT = (
 
 FEW_AHEAD: Mapping[str, Any] = {
     "queued.max.messages.kbytes": 8192,
-    "fetch.max.bytes": 4 * MIB,
-    "max.partition.fetch.bytes": MIB,
+    "fetch.max.bytes": MIB,
+    "max.partition.fetch.bytes": MIB // 4,
 }
-"""For readers whose memory should stay small: a fetch is several times as large when it is unpacked, and what a reader
+"""For readers whose memory should stay small: a fetch is many times as large when it is unpacked, and what a reader
 held stays with the process when it is closed. A larger record comes alone."""
 
 BATCH = 1_000  # records that a reader takes at once
