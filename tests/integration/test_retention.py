@@ -29,7 +29,7 @@ from headrace.contract.topics import (
     WINDOWS,
 )
 from headrace.kafka import Cluster, producer_config
-from tests.integration.in_process import headrace_json
+from tests.integration.in_process import headrace, headrace_json
 from tests.integration.test_planner_verify import (
     FakeTrainer,
     PlannerProcess,
@@ -219,9 +219,22 @@ def test_a_run_that_stands_still_holds_back_and_is_named(path: Deployment) -> No
     assert code == 0
     assert "run other, step-0000000000, holds back the most and is not being trained" in message
     assert path.firsts()[BLOCKS] == {0: 0, 1: 0, 2: 0, 3: 0}
+    assert "`headrace runs end other`" in message
     wrong = first.model_copy(update={"tokens": 5})
     (folder / "manifest.json").write_bytes(wrong.encode())
     assert headrace_json(path.settings, "retention", *NOTHING_MORE)[0] == 4, "every run is verified, not main alone"
+
+    (folder / "manifest.json").write_bytes(first.encode())
+    assert headrace(path.settings, "runs", "end", RUN)[0] == 2, "the planner waits for it"
+    code, said, message = headrace(path.settings, "runs", "end", "other")
+    assert code == 0, message
+    assert "run other has ended" in said
+    assert headrace(path.settings, "retention", *NOTHING_MORE)[0] == 0
+    assert path.firsts()[BLOCKS][0] > 0, "nothing is kept for a run that has ended"
+    for run in ("other", "new"):
+        code, _, message = headrace(path.settings, "train", run)
+        assert code == 2
+        assert f"run {run} has to be trained from step 0 on, and the blocks of its first steps were deleted" in message
 
 
 def test_cuts_that_lie_are_named(path: Deployment) -> None:
