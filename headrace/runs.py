@@ -182,11 +182,11 @@ def all_told(cluster: Cluster, ends: Mapping[int, int] | None = None) -> Told:
 def chosen_run(settings: Settings, named: str | None) -> str:
     """The run that a command is about: `named`, else trainer.run where that is set, else the main run.
 
-    Blocks some seconds where no broker answers, and then raises DependencyError: which run is the main one, it knows.
+    Blocks two seconds where no broker answers, and then raises DependencyError: which run is the main one, it knows.
     """
     if named or settings.trainer.run != MAIN_RUN:
         return named or settings.trainer.run
-    return all_told(Cluster(settings, timeout_s=5)).main
+    return all_told(Cluster(settings, timeout_s=2)).main
 
 
 def latest_reports(cluster: Cluster) -> Iterator[Report]:

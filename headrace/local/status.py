@@ -166,7 +166,7 @@ def troubles_of_runs(stream: Stream, state: State, now: float) -> list[str]:
     living = {report.run for report in told if now - report.time / 1000 < QUIET_S}
     found = [said.save_error for said in told if said.save_error and said.run in {*living, stream.main}]
     here = {run for name in names(state) if (run := parts.run_of(name, state.settings))}
-    if stream.main not in here | living:
+    if parts.PLANNER in names(state) and stream.main not in here | living:
         found.append(
             f"nobody trains the main run, {stream.main}, and the planner waits for it: `headrace runs start"
             f" {stream.main}`, or `headrace runs promote` one that is trained: {', '.join(sorted(living)) or 'none is'}"

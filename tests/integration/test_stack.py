@@ -155,7 +155,7 @@ def test_a_second_run_on_the_plan_is_compared_promoted_and_ended(running: Stack,
     ok("runs", "stop", "main")
     running.wait_until(lambda: look_at_disk(settings)["main"].live is False, 60, "the first run halts")
     before = trained("main")
-    publish(settings, 80)
+    publish(settings, 300)
     enough = before + settings.planner.ahead + 2
     running.wait_until(lambda: trained("slow") >= enough, 120, "the plan goes on with the second run alone")
     refused = headrace(data_dir, "runs", "promote", "main")

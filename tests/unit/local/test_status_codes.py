@@ -14,7 +14,7 @@ from headrace.cli.status import show
 from headrace.contract.settings import load
 from headrace.contract.training import IdleReport, StepReport
 from headrace.local.state import PartState, State
-from headrace.local.status import Status, Stream, ago
+from headrace.local.status import Status, Stream, ago, troubles_of_runs
 
 RUNNING = {"clean": "RUNNING", "tokenize": "RUNNING"}
 
@@ -75,3 +75,18 @@ def test_an_idle_run_has_trained_the_step_before_the_next(tmp_path: Path) -> Non
     )  # fmt: skip
     told = Stream({"text.raw": 1}, {"trainer": 2}, None, step, step).as_json(61.0)
     assert (told["trained_step"], told["trained_age_s"]) == (4, 60.0)
+
+
+def test_a_main_run_that_nobody_trains_is_trouble_and_named_with_the_way_out() -> None:
+    now = 1000.0
+    seen = look(PartState("planner", "running"), PartState("trainer", "running"), PartState("trainer@slow", "running"))
+    fresh = IdleReport(run="elsewhere", attempt="a", seq=1, step=5, fed="", time=990_000, save_error="disk full")
+    dead = fresh.model_copy(update={"run": "dead", "time": 1000, "save_error": "long ago"})
+    for main in ("main", "slow", "elsewhere"):
+        assert troubles_of_runs(Stream({}, {}, None, None, None, main, (fresh, dead)), seen.state, now) == ["disk full"]
+    *errors, trouble = troubles_of_runs(Stream({}, {}, None, None, dead, "dead", (fresh,)), seen.state, now)
+    assert errors == ["long ago", "disk full"], "what the main run said last counts, however old"
+    assert "nobody trains the main run, dead" in trouble
+    assert "`headrace runs promote` one that is trained: elsewhere" in trouble
+    nothing_waits = look(PartState("broker", "running")).state
+    assert troubles_of_runs(Stream({}, {}, None, None, None), nothing_waits, now) == []
