@@ -50,13 +50,13 @@ def register(metric: Metric) -> Any:
     return _KINDS[metric.kind](metric.name, metric.help, metric.labels)
 
 
-def serve_metrics(port: int) -> int:
-    """Serve /metrics on 127.0.0.1 from a thread; port 0 takes a free one. Returns the port.
+def serve_metrics(port: int, bind: str) -> int:
+    """Serve /metrics on an address from a thread; port 0 takes a free one. Returns the port.
 
     Raises DependencyError for a port that is taken.
     """
     try:
-        server, _ = start_http_server(port, addr="127.0.0.1")
+        server, _ = start_http_server(port, addr=bind)
     except OSError as error:
         raise DependencyError(
             f"/metrics cannot be served on port {port}: {error.strerror}. Set another under local.ports"

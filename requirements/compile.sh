@@ -8,6 +8,6 @@ lock dev --extra dev
 echo "uv==$(grep -oP '^uv==\K\S+' requirements/dev.txt)" |
     uv pip compile --quiet --generate-hashes --no-emit-index-url \
         --custom-compile-command "requirements/compile.sh" - -o requirements/uv.txt
-for extra in flink trainer local demo; do lock "$extra" --extra "$extra" -c requirements/dev.txt; done
+for extra in kafka flink trainer local demo; do lock "$extra" --extra "$extra" -c requirements/dev.txt; done
 lock publisher -c requirements/dev.txt
 lock parquet --extra parquet -c requirements/dev.txt

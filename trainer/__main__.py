@@ -50,7 +50,7 @@ def run_rank(settings: Settings, place: Place) -> None:
     signals = Signals(place.launcher)
     guard(settings.trainer.watchdog_s)
     make_deterministic(settings.trainer.threads)
-    serve(settings.local.ports.trainer_metrics, place.rank)
+    serve(settings.local.ports.trainer_metrics, place.rank, settings.local.bind)
     device = choose_device(settings.trainer.device, place.local_rank, place.local_size)
     shared = settings.trainer.device == "cuda_shared"
     group = join(place, device, settings.trainer.collective_timeout_s, shared)
@@ -80,11 +80,11 @@ def before(end: int, state: State, steps: Iterable[Work | None]) -> Iterable[Wor
     return takewhile(lambda _: not end or state.step < end, steps)
 
 
-def serve(first_port: int, rank: int) -> None:
+def serve(first_port: int, rank: int, bind: str) -> None:
     """Serve this rank's /metrics."""
     port = first_port and first_port + rank
     try:
-        serve_metrics(port)
+        serve_metrics(port, bind)
     except OSError as error:
         raise DependencyError(
             f"port {port} for /metrics of rank {rank}: {error.strerror}: end what holds it, or set"

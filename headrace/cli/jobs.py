@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import signal
+import threading
 import time
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import orjson
 import typer
@@ -14,7 +17,7 @@ from rich.table import Table
 
 from headrace import jobs as flink_jobs
 from headrace.cli.options import Assign, Brokers, Config, err, out, with_settings
-from headrace.contract.errors import DependencyError, SettingsError
+from headrace.contract.errors import DependencyError, HeadraceError, SettingsError
 from headrace.contract.settings import CONFIG_VARIABLE, Resolved, Settings, flatten, load, variable
 from headrace.flink import FlinkRest, RunningJob, newest_state, rest_of
 from headrace.jobs.notes import Lost
@@ -24,6 +27,8 @@ from headrace.observe import start_logging
 
 app = typer.Typer(name="jobs", help="The two Flink jobs: clean and tokenize.", no_args_is_help=True)
 WATCH_S = 1.0
+STOP_S = 120.0
+"""For a savepoint."""
 LOCK_S = 120.0
 """How long another process may have the jobs: one look of the stack's supervisor, which may submit both."""
 OF_THE_STACK = ("kafka.brokers", "flink.rest", "flink.state_dir")
@@ -35,6 +40,9 @@ NO_FILE = {CONFIG_VARIABLE: os.devnull}
 def ensure(
     settings: Settings,
     watch: Annotated[bool, typer.Option("--watch", help="Go on looking, once a second, until ended.")] = False,
+    stop_jobs: Annotated[
+        bool, typer.Option("--stop-jobs", help="With --watch: on SIGTERM, stop both jobs with a savepoint.")
+    ] = False,
     accept_loss: Annotated[
         bool, typer.Option("--accept-loss", help="Go on from old state, and without records that were found lost.")
     ] = False,
@@ -47,7 +55,12 @@ def ensure(
     """
     settings = of_local_stack(settings)
     if watch:
-        _watch(settings, accept_loss)
+        stopping = threading.Event()
+        if stop_jobs:
+            signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+        _watch(settings, accept_loss, stopping)
+        _stop(settings)
+        return
     with flink_jobs.alone(settings, LOCK_S):
         for done in flink_jobs.ensure(settings, accept_loss):
             came = f"submitted, from {done.from_state or 'the beginning'}" if done.submitted else "runs already"
@@ -71,15 +84,15 @@ def _count(settings: Settings, done: flink_jobs.Ensured, accept_loss: bool) -> N
         out.print(f"{done.job}: all that it has read has its outcome")
 
 
-def _watch(settings: Settings, accept_loss: bool) -> NoReturn:
-    """Ensure for ever; only a broken contract or a wrong setting ends it, a missing Flink or broker is waited for.
+def _watch(settings: Settings, accept_loss: bool, stopping: threading.Event) -> None:
+    """Ensure until told to stop; else only a broken contract or a wrong setting ends it. A missing Flink is waited for.
 
     So is another process that has the jobs for a while: an upgrade.
     """
     log = start_logging("jobs", settings.log.level)
     counter = Counter(settings)
     missing = ""
-    while True:
+    while not stopping.is_set():
         try:
             with flink_jobs.alone(settings):
                 ensured = {done.job: done for done in flink_jobs.ensure(settings, accept_loss)}
@@ -92,7 +105,18 @@ def _watch(settings: Settings, accept_loss: bool) -> NoReturn:
             if str(error) != missing:
                 log.warning("waiting", extra={"error": str(error)})
             missing = str(error)
-        time.sleep(WATCH_S)
+        stopping.wait(WATCH_S)
+
+
+def _stop(settings: Settings) -> None:
+    """Stop both jobs with a savepoint, as far as Flink can take one; a job without one goes on from its checkpoint."""
+    log = logging.getLogger("headrace")
+    try:
+        with flink_jobs.alone(settings, LOCK_S):
+            for name, path in flink_jobs.stop_all(settings, STOP_S).items():
+                log.info("job stopped", extra={"job": name, "savepoint": path})
+    except HeadraceError as error:
+        log.warning("jobs not stopped with savepoint", extra={"error": str(error)})
 
 
 @app.command()

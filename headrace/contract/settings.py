@@ -142,11 +142,12 @@ class Flink(Group):
 
 
 class Ports(Group):
-    """Ports of the local stack on 127.0.0.1; 0 takes a free one."""
+    """Ports of the local stack on local.bind; 0 takes a free one."""
 
     broker: int = Field(9092, ge=0, le=65535, description="Kafka")
     controller: int = Field(9093, ge=0, le=65535, description="Kafka's KRaft controller")
     flink: int = Field(8081, ge=0, le=65535, description="Flink's web page and REST API")
+    flink_rpc: int = Field(0, ge=0, le=65535, description="the JobManager's, for TaskManagers")
     jobmanager_metrics: int = Field(9250, ge=0, le=65535, description="/metrics of the JobManager")
     taskmanager_metrics: int = Field(9251, ge=0, le=65535, description="/metrics of the TaskManager")
     supervisor_metrics: int = Field(9300, ge=0, le=65535, description="/metrics of the supervisor")
@@ -167,6 +168,12 @@ class Local(Group):
     data_dir: str = Field("data", description="everything that the stack keeps")
     cache_dir: str = Field("", description="downloaded jars and corpora; empty: headrace in the user's cache directory")
     least_free_mb: int = Field(1024, ge=0, description="with less room where data lies, up refuses and status warns")
+    bind: str = Field("127.0.0.1", description="address that every part listens on; 0.0.0.0 in a container")
+    outside: str = Field(
+        "",
+        pattern=r"^([^:/ ]+:\d+)?$",
+        description="HOST:PORT at which clients outside of the containers reach the broker; empty: there are no others",
+    )
     ports: Ports = Ports()
 
 

@@ -30,5 +30,18 @@ def broker(settings: Settings) -> Part:
 def properties(settings: Settings, log_dir: Path) -> str:
     """The content of its configuration file."""
     template = Template((DEPLOY / "server.properties").read_text())
-    ports = settings.local.ports
-    return template.substitute(host=HOST, broker_port=ports.broker, controller_port=ports.controller, log_dir=log_dir)
+    listeners, advertised = listening(settings)
+    return template.substitute(
+        listeners=listeners, advertised=advertised, controller_port=settings.local.ports.controller, log_dir=log_dir
+    )
+
+
+def listening(settings: Settings) -> tuple[str, str]:
+    """Where the broker listens, and as what its clients reach it there; the controller is its own affair."""
+    local = settings.local
+    inside = settings.kafka.brokers or f"{HOST}:{local.ports.broker}"
+    listeners, advertised = f"PLAINTEXT://{local.bind}:{local.ports.broker}", f"PLAINTEXT://{inside}"
+    if local.outside:
+        listeners += f",OUTSIDE://{local.bind}:{local.outside.rpartition(':')[2]}"
+        advertised += f",OUTSIDE://{local.outside}"
+    return listeners, advertised

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from urllib.parse import urlsplit
 
 from headrace.contract.errors import DependencyError
 from headrace.contract.settings import ROOT, Settings
+from headrace.flink import rest_of
 from headrace.local import jars
 from headrace.local.java import java_home
-from headrace.local.ports import HOST, free_port
+from headrace.local.ports import HOST
 from headrace.local.process import Part
 
 JOBMANAGER = "jobmanager"
@@ -108,9 +111,12 @@ def _conf(settings: Settings) -> None:
     for left in (settings.data_dir / "logs").glob("*_LOG"):  # of RocksDB, one for each start of an operator
         left.unlink()
     template = Template((DEPLOY / "config.yaml").read_text())
+    jobmanager = urlsplit(rest_of(settings)).hostname
     values = {
-        "host": HOST,
-        "rpc_port": free_port(),
+        "bind": settings.local.bind,
+        "jobmanager": jobmanager,
+        "taskmanager": HOST if jobmanager == HOST else socket.gethostname(),
+        "rpc_port": settings.local.ports.flink_rpc,
         "rest_port": settings.local.ports.flink,
         "slots": wanted_slots(settings),
         "parallelism": settings.flink.parallelism,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -121,3 +122,15 @@ def _alone(cache: Path) -> Iterator[None]:
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def main() -> int:
+    """`python -m headrace.local.jars USER CACHE`: fetch all that kafka or flink runs, for an image."""
+    user, cache = sys.argv[1:]
+    for jar, what in fetch([jar for jar in locked() if jar.user == user], Path(cache)):
+        print(f"{jar}: {what}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -40,12 +40,6 @@ def check_ranks(settings: Settings, ranks: range) -> None:
             held.enter_context(_bind(settings.local.ports.trainer_metrics + rank, "local.ports.trainer_metrics"))
 
 
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with ExitStack() as held:
-        return _free(held)
-
-
 def free_row(length: int) -> int:
     """The first of so many ports in a row that nobody uses now."""
     with ExitStack() as held:

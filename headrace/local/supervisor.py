@@ -282,7 +282,7 @@ def main() -> int:
         signal.signal(number, lambda *_: stopping.set())
     settings = load().settings
     start_logging("supervisor", settings.log.level)
-    serve_metrics(settings.local.ports.supervisor_metrics)
+    serve_metrics(settings.local.ports.supervisor_metrics, settings.local.bind)
     names = tuple(arguments.parts.split(","))
     try:
         Supervisor(settings, names, owner_of(arguments.owner)).run(stopping)

@@ -21,7 +21,8 @@ def main() -> int:
     try:
         settings = settings_of("services.planner", "Write train.plan.")
         log.setLevel(settings.log.level)
-        log.info("metrics", extra={"port": serve_metrics(settings.local.ports.planner_metrics)})
+        local = settings.local
+        log.info("metrics", extra={"port": serve_metrics(local.ports.planner_metrics, local.bind)})
         service = Service(settings, Gauges())
         try:
             service.run(stopping)

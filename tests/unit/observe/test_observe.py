@@ -32,4 +32,4 @@ def test_a_taken_metrics_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(DependencyError, match=f"port {port}"):
-            serve_metrics(port)
+            serve_metrics(port, "127.0.0.1")
