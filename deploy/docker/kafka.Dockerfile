@@ -4,7 +4,7 @@ ARG PYTHON_IMAGE
 
 # hadolint ignore=DL3006
 FROM ${PYTHON_IMAGE} AS build
-ENV UV_LINK_MODE=copy UV_NO_CACHE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_NO_CACHE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /headrace
 COPY requirements/uv.txt requirements/kafka.txt requirements/
 RUN python -m venv /opt/uv && /opt/uv/bin/pip install --quiet --require-hashes -r requirements/uv.txt
@@ -17,10 +17,11 @@ RUN /opt/venv/bin/python -m headrace.local.jars kafka /opt/cache
 FROM ${PYTHON_IMAGE}
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp headrace && install --directory --owner=headrace --group=headrace /data /data/run
 WORKDIR /headrace
-ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/headrace PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 TZ=UTC
+ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/headrace PYTHONUNBUFFERED=1 TZ=UTC
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/cache /opt/cache
 COPY deploy deploy
 COPY headrace headrace
 COPY deploy/docker/headrace /usr/local/bin/headrace
+RUN python -m compileall -q .
 USER 10001:10001
