@@ -30,12 +30,16 @@ def status(
     """Show every part, the topics, what each stage has still to read, the last steps, the disks, and what is wrong.
 
     Exit code 0 when all of it runs; 1 when something does not, or a disk is nearly full; 3 when nothing runs;
-    4 when a part has ended for good because data contradicts its contract.
+    4 when a part has ended for good because data contradicts its contract. Where no local stack runs and kafka.brokers
+    names another deployment, what its broker and its Flink say.
     """
     from headrace.local import state
-    from headrace.local.status import look
+    from headrace.local.status import elsewhere, look
 
-    if (running := state.running(settings.data_dir)) is None:
+    running = state.running(settings.data_dir)
+    if running is None and settings.kafka.brokers:
+        running = elsewhere(settings)
+    if running is None:
         if json:
             down = {"phase": "down", "running": False, "exit_code": 3, "data_dir": str(settings.data_dir)}
             typer.echo(orjson.dumps(down, option=orjson.OPT_INDENT_2).decode())
@@ -52,7 +56,8 @@ def status(
 
 def show(seen: Status, now: float) -> None:
     """Print one look."""
-    out.print(f"[bold]{seen.state.phase}[/] since {_duration(now - seen.state.since)}, supervisor {seen.state.pid}")
+    if seen.state.pid:
+        out.print(f"[bold]{seen.state.phase}[/] since {_duration(now - seen.state.since)}, supervisor {seen.state.pid}")
     out.print(_parts(seen, now))
     for part in seen.state.parts:
         for line in part.error:

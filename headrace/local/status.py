@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from headrace import jobs
-from headrace.contract.errors import ContractError, HeadraceError
+from headrace.contract.errors import ContractError, DependencyError, HeadraceError
 from headrace.contract.plan import Step
 from headrace.contract.settings import Settings
 from headrace.contract.topics import BLOCKS, TOPICS
@@ -16,7 +16,7 @@ from headrace.contract.training import MAIN_RUN, IdleReport, Report, StepReport
 from headrace.flink import FlinkRest, rest_of
 from headrace.kafka import Cluster
 from headrace.local import disk, parts
-from headrace.local.state import State
+from headrace.local.state import PartState, State
 from headrace.runs import QUIET_S, all_told, last_planned, latest_reports, next_step
 
 COUNTED = 2000
@@ -117,6 +117,23 @@ class Status:
 def ago(now: float, time_ms: float) -> float:
     """Seconds since; never negative, though a clock may have been set back."""
     return round(max(0.0, now - time_ms / 1000), 1)
+
+
+def elsewhere(settings: Settings) -> State:
+    """What answers of a deployment that no supervisor of ours has started, in containers for instance.
+
+    Raises DependencyError when its broker does not answer.
+    """
+    Cluster(settings, timeout_s=5).wait(2)
+    now, rest = time.time(), rest_of(settings)
+    shown = [PartState(parts.BROKER, "running", since=now, url=settings.kafka.brokers)]
+    if settings.flink.rest:
+        try:
+            FlinkRest(rest).slots()
+            shown += [PartState(name, "running", since=now, url=rest) for name in (parts.JOBMANAGER, parts.JOBS)]
+        except DependencyError as error:
+            shown.append(PartState(parts.JOBMANAGER, "failed", since=now, url=rest, error=(str(error),)))
+    return State(0, "running", now, settings.absolute.environment(), tuple(shown))
 
 
 def look(state: State) -> Status:

@@ -112,6 +112,8 @@ def test_the_stack_runs_ends_and_goes_on(images: Mapping[str, Stage], tmp_path: 
         assert_all_trained(stack, DOCUMENTS)
         listed = stack.running["jobs"].run("headrace", "jobs", "list", "--json").stdout
         assert [job["state"] for job in orjson.loads(listed)] == ["RUNNING", "RUNNING"]
+        said = orjson.loads(stack.running["jobs"].run("headrace", "status", "--json").stdout)
+        assert (said["running"], said["jobs"]) == (True, {"clean": "RUNNING", "tokenize": "RUNNING"}), said
         assert stack.running["trainer"].run("headrace", "sample", "--prompt", "This is").stdout.strip()
     assert len(list((data / "flink").glob("*/savepoints/*/_metadata"))) == 2, "the end took savepoints"
     with up(images, data, tmp_path / "second") as stack:

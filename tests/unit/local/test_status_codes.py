@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from headrace.cli.main import app
 from headrace.cli.status import show
+from headrace.contract.errors import DependencyError
 from headrace.contract.settings import load
 from headrace.contract.training import IdleReport, StepReport
 from headrace.local.state import PartState, State
@@ -51,6 +52,12 @@ def test_nothing_running_is_three(tmp_path: Path) -> None:
         "data_dir": str(tmp_path / "none"),
     }
     assert not (tmp_path / "none").exists()
+
+
+def test_a_named_broker_that_does_not_answer_is_three(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["status", "--brokers", "127.0.0.1:1", "--set", f"local.data_dir={tmp_path}"])
+    assert isinstance(result.exception, DependencyError), result.output
+    assert "127.0.0.1:1" in str(result.exception)
 
 
 def test_no_age_is_negative_when_the_clock_was_set_back(capsys: pytest.CaptureFixture[str]) -> None:
