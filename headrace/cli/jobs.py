@@ -126,6 +126,9 @@ def upgrade(
     assign: Assign = None,
     brokers: Brokers = None,
     timeout: Annotated[float, typer.Option(help="Seconds that tokenize may take to empty itself.")] = 600.0,
+    leave_stopped: Annotated[
+        bool, typer.Option("--leave-stopped", help="Do not start the jobs: in containers the next `up` does.")
+    ] = False,
 ) -> None:
     """Go over to a changed query: empty each job whose state does not fit, and start it anew right behind.
 
@@ -142,7 +145,7 @@ def upgrade(
     with flink_jobs.alone(settings, LOCK_S):
         for line in upgrade_jobs(settings, wanted, timeout):
             out.print(escape(line), highlight=False, soft_wrap=True)
-        for done in flink_jobs.ensure(settings):
+        for done in () if leave_stopped else flink_jobs.ensure(settings):
             came = f"submitted, from {done.from_state or 'where it was emptied'}" if done.submitted else "runs"
             out.print(f"{done.job}: {came} ({done.id})", soft_wrap=True)
     out.print(f"[green]done[/] after {time.monotonic() - began:.0f} s: `headrace verify` counts both sides of it")

@@ -132,6 +132,11 @@ class Container:
         """Its health check."""
         return self.run(*service["healthcheck"]["test"][1:], check=False).returncode == 0
 
+    def kill(self) -> None:
+        """`docker compose kill`."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
     def stop(self, grace_s: float) -> int:
         """`docker compose stop`: SIGTERM, and SIGKILL after the grace period; its exit code."""
         self.process.send_signal(signal.SIGTERM)
@@ -185,6 +190,7 @@ def started(
     name: str, service: Mapping[str, Any], image: Stage, data: Path, folder: Path, addresses: Mapping[str, str]
 ) -> Iterator[Container]:
     """`docker compose up NAME`; its output goes to `folder`/NAME.log."""
+    folder.mkdir(exist_ok=True)
     with mounted([image.layer], folder / name) as root:
         hosts = ["127.0.0.1 localhost", *(f"{at} {other}" for other, at in addresses.items())]
         (root / "etc/hosts").write_text("\n".join(hosts) + "\n")

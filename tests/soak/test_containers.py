@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -49,11 +50,13 @@ class Stack:
     folder: Path
     addresses: Mapping[str, str]
 
-    def one_off(self, name: str) -> None:
-        """A service that does its work and ends."""
-        service = project()["services"][name]
-        with started(name, service, self.images[image_of(name)], self.data, self.folder, self.addresses) as container:
-            assert container.process.wait(120) == 0, (self.folder / f"{name}.log").read_text()
+    def one_off(self, name: str, command: Sequence[str] = (), more: Mapping[str, str] | None = None) -> None:
+        """`docker compose run --rm NAME [COMMAND]`, with more variables; it does its work and ends."""
+        service = with_variables(project()["services"][name], more or {})
+        service["command"] = command or service["command"]
+        place = self.folder / f"run-{name}"
+        with started("topics", service, self.images[image_of(name)], self.data, place, self.addresses) as container:
+            assert container.process.wait(300) == 0, (place / "topics.log").read_text()
 
     def wait_healthy(self, name: str, timeout_s: float = 240) -> None:
         """Block until the service's own check says so."""
@@ -65,11 +68,15 @@ class Stack:
             time.sleep(1)
 
 
+def with_variables(service: Mapping[str, Any], more: Mapping[str, str]) -> dict[str, Any]:
+    """A service with a headrace.env."""
+    return {**service, "environment": {**more, **service["environment"]}}
+
+
 @contextmanager
-def up(images: Mapping[str, Stage], data: Path, folder: Path) -> Iterator[Stack]:
+def up(images: Mapping[str, Stage], data: Path, folder: Path, more: Mapping[str, str] | None = None) -> Iterator[Stack]:
     """`docker compose up -d`, and at the end `down`: each in its grace period, in the order of docker-compose.yml."""
-    services = project("cpu")["services"]
-    folder.mkdir()
+    services = {name: with_variables(one, more or {}) for name, one in project("cpu")["services"].items()}
     with network([*LONG_RUNNING, "topics"]) as addresses, ExitStack() as ending:
         stack = Stack({}, images, data, folder, addresses)
         for name in LONG_RUNNING:
@@ -82,8 +89,9 @@ def up(images: Mapping[str, Stage], data: Path, folder: Path) -> Iterator[Stack]
             stack.wait_healthy(name)
         yield stack
         for name in reversed(LONG_RUNNING):
-            code = stack.running[name].stop(300)
-            assert code in (0, 143), (name, code, (folder / f"{name}.log").read_text()[-2000:])
+            if stack.running[name].process.poll() is None:
+                code = stack.running[name].stop(300)
+                assert code in (0, 143), (name, code, (folder / f"{name}.log").read_text()[-2000:])
 
 
 def publish(stack: Stack, first: int) -> None:
@@ -118,5 +126,22 @@ def test_the_stack_runs_ends_and_goes_on(images: Mapping[str, Stage], tmp_path: 
     assert len(list((data / "flink").glob("*/savepoints/*/_metadata"))) == 2, "the end took savepoints"
     with up(images, data, tmp_path / "second") as stack:
         assert '"restored":"/data/flink/' in (tmp_path / "second/jobs.log").read_text()
+        publish(stack, DOCUMENTS)
+        assert_all_trained(stack, 2 * DOCUMENTS)
+
+
+def test_a_changed_query_is_gone_over_to(images: Mapping[str, Stage], tmp_path: Path) -> None:
+    """The upgrade of docs/compose.md: the watcher is killed, another container empties the old jobs, `up` goes on."""
+    data = tmp_path / "data"
+    data.mkdir()
+    os.chown(data, 10001, 10001)
+    changed = {"HEADRACE_TOKENIZE__SHARDS": "6"}
+    with up(images, data, tmp_path / "first") as stack:
+        publish(stack, 0)
+        stack.running["jobs"].kill()
+        upgrade = ("headrace", "jobs", "upgrade", "--leave-stopped")
+        stack.one_off("jobs", ("python", "-m", "headrace.local.container", "jobs", *upgrade), changed)
+        assert list((data / "flink").glob("tokenize.*")), "the old state was set aside"
+    with up(images, data, tmp_path / "second", changed) as stack:
         publish(stack, DOCUMENTS)
         assert_all_trained(stack, 2 * DOCUMENTS)
