@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +110,10 @@ def test_a_part_is_started_behind_what_it_needs(part: str, needed: str) -> None:
 
 def test_the_end_comes_in_the_supervisors_order() -> None:
     order = [parts.JOBS, *(name for name in supervisor.STOP_ORDER if name != parts.WORKERS)]
-    assert all(later in needs(sooner) for sooner, later in pairwise(order)), order
-    assert all(parts.BROKER in needs(name) for name in (parts.PLANNER, parts.TRAINER))
+    turned = [(name, other) for name, other in combinations(order, 2) if name in needs(other)]
+    assert turned == [], "what is needed ends later"
+    assert {parts.JOBMANAGER, parts.TASKMANAGER, parts.BROKER} <= needs(parts.JOBS), "it takes savepoints"
+    assert all(parts.BROKER in needs(name) for name in (parts.TASKMANAGER, parts.PLANNER, parts.TRAINER))
 
 
 @pytest.mark.parametrize(("name", "grace_s"), supervisor.GRACE_S.items())
