@@ -101,13 +101,17 @@ def copy(stage: Stage, value: str, stages: Mapping[str, Stage]) -> None:
         there = source / name.lstrip("/")
         where = target / there.name if to.endswith("/") else target
         where.parent.mkdir(parents=True, exist_ok=True)
-        ignored = shutil.ignore_patterns("__pycache__") if source == ROOT else None
-        shutil.copytree(there, where, symlinks=True, ignore=ignored) if there.is_dir() else shutil.copy2(there, where)
+        if not there.is_dir():
+            shutil.copy2(there, where)
+        elif source == ROOT:
+            shutil.copytree(there, where, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        else:  # no layer changes once it is made, so links do, of gigabytes
+            shutil.copytree(there, where, symlinks=True, copy_function=os.link)
 
 
 def within(root: Path, stage: Stage, command: Sequence[str]) -> None:
     """Run a step of a build, as root; with the variables that let this machine reach registries."""
-    mine = {name: value for name, value in os.environ.items() if re.search(r"(?i)proxy|cert|find_links|index", name)}
+    mine = {name: value for name, value in os.environ.items() if re.search(r"(?i)proxy|cert|bundle|find_links|index", name)}
     (root / stage.workdir.lstrip("/")).mkdir(parents=True, exist_ok=True)
     sh("chroot", root, "env", "-C", stage.workdir, *command, env={**mine, **stage.environment})
 
