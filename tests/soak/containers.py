@@ -111,7 +111,9 @@ def copy(stage: Stage, value: str, stages: Mapping[str, Stage]) -> None:
 
 def within(root: Path, stage: Stage, command: Sequence[str]) -> None:
     """Run a step of a build, as root; with the variables that let this machine reach registries."""
-    mine = {name: value for name, value in os.environ.items() if re.search(r"(?i)proxy|cert|bundle|find_links|index", name)}
+    mine = {
+        name: value for name, value in os.environ.items() if re.search(r"(?i)proxy|cert|bundle|find_links|index", name)
+    }
     (root / stage.workdir.lstrip("/")).mkdir(parents=True, exist_ok=True)
     sh("chroot", root, "env", "-C", stage.workdir, *command, env={**mine, **stage.environment})
 
