@@ -33,6 +33,7 @@ def main() -> int:
         signal.signal(number, tell)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD)
     code = child.wait()
+    signal.pthread_sigmask(signal.SIG_BLOCK, TOLD)  # from here on one waits for them
     if code in final and not told:
         event = "ended for good: nothing starts it again before `docker compose restart`"
         print(json.dumps({"level": "ERROR", "event": event, "exit_code": code, "command": command}), flush=True)
