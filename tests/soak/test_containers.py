@@ -35,7 +35,7 @@ def image_of(name: str) -> str:
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Stage]:
     """Every Dockerfile, carried out."""
-    folder = Path(os.environ.get("HEADRACE_TEST_IMAGES") or tmp_path_factory.mktemp("images"))
+    folder = Path(os.environ.get("SOAK_IMAGES") or tmp_path_factory.mktemp("images"))
     names = sorted({image_of(name) for name in LONG_RUNNING})
     return {name: build(ROOT / name, folder / Path(name).stem) for name in names}
 
