@@ -21,7 +21,7 @@ STEP = "step"
 @dataclass(frozen=True)
 class Fault:
     """`deed` befalls `victim` (a rank, or a part of the stack) at `point`, when it comes there the `visit`th time from
-    `step` on. Points inside trainer and planner: `tests/fault/points.py`.
+    `step` on. Points inside trainer and planner: `tests/fault/places.py`.
 
     `seconds`: how long it is paused, or by how much the clock is set. `ranks`: how many the trainer has afterwards, 0
     as many as before.
@@ -101,7 +101,7 @@ KINDS: Sequence[Kind] = (
     lambda drawn: kill("trainer").at(STEP),
     lambda drawn: tear_manifest(),
     lambda drawn: kill(a_rank(drawn)).at("backward").then_with(ranks=drawn.choice((2, 3, 4))),
-    lambda drawn: pause(a_rank(drawn), seconds=drawn.choice((3, 20))).at("reduce", visit=a_visit(drawn)),
+    lambda drawn: pause(a_rank(drawn), seconds=drawn.choice((3, 30))).at("reduce", visit=a_visit(drawn)),
     lambda drawn: disconnect(a_rank(drawn)).at("forward", visit=a_visit(drawn)),
     lambda drawn: fill_disk(),
     lambda drawn: kill("planner").at("write", visit=a_visit(drawn)),

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.fault import points
+from tests.fault import places, points
 from tests.fault.plan import KINDS, draw
 
 
@@ -57,6 +57,6 @@ def test_the_victim_does_it_once_at_the_point_not_before_the_step_and_says_so(tm
 
 
 def test_a_point_whose_function_is_gone_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(points.PLACES, "renamed", [("Group.agree", points.before("agree"))])
+    monkeypatch.setitem(places.PLACES, "renamed", [("Group.agree", places.before("agree"))])
     with pytest.raises(AttributeError, match="Group"):
-        points.wrap(ModuleType("renamed"))
+        places.wrap(ModuleType("renamed"))

@@ -31,9 +31,9 @@ SETTINGS = (
     "trainer.leaf_blocks=2",
     "trainer.checkpoint_steps=20",
     "trainer.checkpoint_s=1.5",
-    "trainer.fetch_timeout_s=10",
-    "trainer.collective_timeout_s=15",
-    "trainer.watchdog_s=40",
+    "trainer.fetch_timeout_s=15",
+    "trainer.collective_timeout_s=25",
+    "trainer.watchdog_s=60",
     "local.least_free_mb=8",
 )
 """Short steps, checkpoints all the time, time-outs that a fault of seconds reaches."""
@@ -41,6 +41,7 @@ DATA = "data"
 COME_S = 60.0
 """How long a process may take to come to its point."""
 POLL_S = 0.05
+START_S = 600.0
 WORK_S = 240.0
 """However slow the machine, work goes on by then."""
 
@@ -99,7 +100,7 @@ class World:
         with environment({"PYTHONPATH": f"{inside}:{ROOT}", points.FOLDER: str(self.folder), **self.clock}):
             self.stack.__enter__()
         try:
-            self.stack.wait_running(300)
+            self.stack.wait_running(START_S)
             self.witness = Witness(self.settings)
             self.ledger = Ledger(self.settings, self.acknowledged, self.seed)
             self.ledger.thread.start()
