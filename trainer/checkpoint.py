@@ -113,8 +113,16 @@ class Checkpoints:
     def prune(self, newest: Checkpoint) -> list[int]:
         """Free the weights of what no tier keeps; returns their steps. Their manifests stay, for the ancestry.
 
-        What stands above the newest did not hold when this attempt began, and goes, unless an operator pinned it.
+        What stands above the newest did not hold when this attempt began, and goes, unless an operator pinned it. What
+        the disk does not let go stays until the next time.
         """
+        try:
+            return self._prune(newest)
+        except OSError as error:
+            log.warning("old checkpoints stay until the next save", extra={"why": str(error)})
+            return []
+
+    def _prune(self, newest: Checkpoint) -> list[int]:
         with nobody_prunes(self.directory):
             paths, pinned = directories(self.directory), pins(self.directory)
             held = [step_of(path) for path in paths if path <= newest.path and (path / MANIFEST).exists()]

@@ -177,11 +177,4 @@ class Saver:
         except BaseException:  # a torn one would only keep the disk full
             shutil.rmtree(path, ignore_errors=True)
             raise
-        return Saved(checkpoint, self._prune(checkpoint))
-
-    def _prune(self, newest: Checkpoint) -> list[int]:
-        try:
-            return self.checkpoints.prune(newest)
-        except OSError as error:
-            log.warning("old checkpoints stay until the next save", extra={"why": str(error)})
-            return []
+        return Saved(checkpoint, self.checkpoints.prune(checkpoint))

@@ -76,6 +76,8 @@ def begin(
         found = saver.last
         assert found is not None, "a new saver has saved nothing before"
         log.info("began a run", extra={"run": settings.trainer.run, "path": str(found.path)})
+    else:
+        checkpoints.prune(found)  # what is torn, before this attempt passes it and it looks like one that held
     return Attempt(name, source, found.name)
 
 

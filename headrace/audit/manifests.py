@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from headrace.audit.findings import Findings
+from headrace.checkpoints import name_of
 from headrace.contract.errors import Coordinate, RecordError
 from headrace.contract.training import MANIFEST, Manifest
 
@@ -13,20 +14,26 @@ from headrace.contract.training import MANIFEST, Manifest
 def read_manifests(run_dir: Path, findings: Findings) -> list[Manifest]:
     """All manifests in <run_dir>/step-*/manifest.json and <run_dir>/history/*.json, by step.
 
-    One that cannot be read, or that lies under another step's or run's name, is named and left out.
+    One that cannot be read, or that lies under another step's or run's name, is named and left out. A torn newest one
+    is left out without a word: it does not count, and the run goes on from its parent.
     """
     found: dict[int, Manifest] = {}
+    unreadable: dict[str, RecordError] = {}
     for path, text in _files(run_dir):
+        name = path.parent.name if path.name == MANIFEST else path.stem
         try:
             manifest = Manifest.decode(text, Coordinate(str(path), 0, 0))
         except RecordError as error:
-            findings.add("unreadable", str(error))
+            unreadable[name] = error
             continue
-        name = path.parent.name if path.name == MANIFEST else path.stem
-        if name != f"step-{manifest.step:010d}" or manifest.run != run_dir.name:
+        if name != name_of(manifest.step) or manifest.run != run_dir.name:
             findings.add("wrong_manifest", f"{path} is of step {manifest.step} of run {manifest.run}")
         else:
             found[manifest.step] = manifest
+    newest = name_of(max(found, default=-1))
+    for name, error in unreadable.items():
+        if name < newest:
+            findings.add("unreadable", str(error))
     return [found[step] for step in sorted(found)]
 
 

@@ -63,11 +63,19 @@ def test_a_run_that_never_began_has_none(tmp_path: Path) -> None:
     assert read_manifests(tmp_path / "main", Findings()) == []
 
 
-def test_a_manifest_that_cannot_be_read_is_named(run_dir: Path) -> None:
-    (run_dir / "step-0000000012/manifest.json").write_text("{}")
+@pytest.mark.parametrize(("name", "left"), [("step-0000000000/manifest", [4, 8]), ("history/step-0000000004", [0, 8])])
+def test_a_manifest_that_cannot_be_read_is_named(run_dir: Path, name: str, left: list[int]) -> None:
+    (run_dir / f"{name}.json").write_text("{}")
+    findings = Findings()
+    assert [one.step for one in read_manifests(run_dir, findings)] == left
+    assert name in findings.tallies["unreadable"].examples[0]
+
+
+def test_a_torn_newest_manifest_is_none(run_dir: Path) -> None:
+    (run_dir / "step-0000000012/manifest.json").write_text('{"run"')
     findings = Findings()
     assert [one.step for one in read_manifests(run_dir, findings)] == [0, 4, 8]
-    assert "step-0000000012" in findings.tallies["unreadable"].examples[0]
+    assert not findings
 
 
 def test_a_manifest_under_another_name_is_named(run_dir: Path) -> None:

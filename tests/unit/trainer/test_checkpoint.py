@@ -128,7 +128,10 @@ def cut_manifest(checkpoint: Checkpoint) -> None:
     file.write_bytes(file.read_bytes()[:-10])
 
 
-@pytest.mark.parametrize("tear", [tear_off_manifest, cut_weights, flip_a_bit, cut_manifest])
+TEARS = [tear_off_manifest, cut_weights, flip_a_bit, cut_manifest]
+
+
+@pytest.mark.parametrize("tear", TEARS)
 def test_a_torn_checkpoint_is_reported_and_its_parent_used(
     tear: Any, settings: Settings, checkpoints: Checkpoints, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -147,6 +150,24 @@ def test_a_torn_checkpoint_is_reported_and_its_parent_used(
     move(state, 15)
     again.save(state)
     assert names(checkpoints) == ["step-0000000010", "step-0000000015"], "what was torn is gone"
+
+
+@pytest.mark.parametrize("tear", TEARS)
+def test_an_attempt_that_passes_a_torn_checkpoint_leaves_nothing_of_it(
+    tear: Any, settings: Settings, checkpoints: Checkpoints
+) -> None:
+    saver, state = run_of(settings, checkpoints)
+    for step in (10, 20):
+        move(state, step)
+        saved = save(saver, state)
+    tear(saved)
+    begin(settings, checkpoints, SOURCE, CPU, lambda: 2.0)
+    again = Saver(checkpoints, saver.identity, settings.tokenizer_file, lambda: 3.0, last=checkpoints.newest())
+    for step in (25, 30, 35, 40):
+        move(state, step)
+        again.save(state)
+    history = sorted(path.stem for path in checkpoints.history.iterdir())
+    assert "step-0000000020" not in [*names(checkpoints), *history]
 
 
 def test_one_process_at_a_time_trains_a_run(checkpoints: Checkpoints) -> None:
