@@ -9,8 +9,9 @@ UV := VIRTUAL_ENV=$(VENV) $(RUN)/uv
 demo: $(VENV)/ready
 	$(RUN)/headrace demo
 
+# Two at a time, each with a broker of its own: much of a test is waiting for checkpoints and for what was killed.
 test: check
-	$(RUN)/pytest tests/policy tests/unit tests/integration
+	$(RUN)/pytest -n 2 --dist loadfile tests/policy tests/unit tests/integration tests/fault
 
 # On a machine with a CUDA device; elsewhere each is skipped and says why.
 test-gpu: $(VENV)/ready
