@@ -17,7 +17,7 @@ from small_stack import make_settings
 from headrace.contract import topics
 from headrace.jobs import CLEAN, JOBS, Job
 from headrace.kafka import Cluster
-from headrace.local.flink import flink as flink_parts
+from headrace.local.flink import environment
 from headrace.local.parts import BROKER, JOBMANAGER, TASKMANAGER
 from headrace.local.stack import Stack
 from tests.hostile import ACCEPTED, STALLING, Hostile, text
@@ -35,7 +35,7 @@ def stream(jars_there: None, tmp_path: Path) -> Iterator[Stream]:
     ) as stack:
         stack.wait_running(300)
         Cluster(stack.settings).create()
-        made = Stream(stack.settings, flink_parts(stack.settings).environment)
+        made = Stream(stack.settings, environment(stack.settings))
         made.programs = ("tests.integration.hostile_jobs", "{}")
         made.good_states = ("CREATED", "RUNNING", "FAILING", "RESTARTING")
         try:
