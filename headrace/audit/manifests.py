@@ -31,9 +31,9 @@ def read_manifests(run_dir: Path, findings: Findings) -> list[Manifest]:
         else:
             found[manifest.step] = manifest
     newest = name_of(max(found, default=-1))
-    for name, error in unreadable.items():
+    for name, flaw in unreadable.items():
         if name < newest:
-            findings.add("unreadable", str(error))
+            findings.add("unreadable", str(flaw))
     return [found[step] for step in sorted(found)]
 
 

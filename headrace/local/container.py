@@ -32,7 +32,7 @@ def become(name: str, settings: Settings, instead: Sequence[str] = ()) -> NoRetu
     part, *beside = parts.build(settings, (name, *ALONE[name])).values()
     for other in () if instead else beside:
         subprocess.Popen(other.command, cwd=ROOT, env=environment(other))
-    command = instead or ((*part.command, STOP_JOBS) if name == parts.JOBS else part.command)
+    command = tuple(instead) or ((*part.command, STOP_JOBS) if name == parts.JOBS else part.command)
     os.chdir(ROOT)
     os.execvpe(command[0], command, environment(part))
 

@@ -18,7 +18,7 @@ from headrace.contract import topics
 from headrace.jobs import CLEAN, JOBS, Job
 from headrace.kafka import Cluster
 from headrace.local.flink import environment
-from headrace.local.parts import BROKER, JOBMANAGER, TASKMANAGER
+from headrace.local.parts import BROKER, JOBMANAGER, TASKMANAGER, WORKERS
 from headrace.local.stack import Stack
 from tests.hostile import ACCEPTED, STALLING, Hostile, text
 from tests.integration.jobs_stream import Raw, Stream
@@ -31,7 +31,7 @@ TIMEOUT_S = 5
 def stream(jars_there: None, tmp_path: Path) -> Iterator[Stream]:
     """Under the supervisor: when a worker is killed Beam may count below zero and end the whole TaskManager."""
     with Stack(
-        make_settings(tmp_path, f"flink.document_timeout_s={TIMEOUT_S}"), (BROKER, JOBMANAGER, TASKMANAGER)
+        make_settings(tmp_path, f"flink.document_timeout_s={TIMEOUT_S}"), (BROKER, JOBMANAGER, TASKMANAGER, WORKERS)
     ) as stack:
         stack.wait_running(300)
         Cluster(stack.settings).create()
