@@ -45,14 +45,18 @@ class Stage:
     workdir: str = "/"
     user: str = "0:0"
 
+    @property
+    def root(self) -> Path:
+        """Where it is mounted, while it is."""
+        return self.layer.parent / f"{self.layer.name}.root"
+
 
 @contextmanager
-def mounted(layers: Sequence[Path], above: Path) -> Iterator[Path]:
-    """The root that these layers, topmost first, make over this machine's; writes go to `above`."""
+def mounted(lower: Path, above: Path) -> Iterator[Path]:
+    """The root that a layer makes above another root; writes go to the layer."""
     root, work = above.parent / f"{above.name}.root", above.parent / f"{above.name}.work"
     for folder in (above, root, work):
         folder.mkdir(parents=True, exist_ok=True)
-    lower = ":".join(map(str, [*layers, "/"]))
     sh("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={lower},upperdir={above},workdir={work}", root)
     try:
         for name in ("proc", "dev"):
@@ -84,7 +88,7 @@ def build(dockerfile: Path, folder: Path) -> Stage:
         elif kind == "COPY":
             copy(stage, value, stages)
         elif kind == "RUN":
-            with mounted([], stage.layer) as root:
+            with mounted(Path("/"), stage.layer) as root:
                 within(root, stage, ["sh", "-c", value])
         else:
             assert kind in ("ARG", "COMMENT"), f"{kind} is not understood"
@@ -197,10 +201,11 @@ def started(
 ) -> Iterator[Container]:
     """`docker compose up NAME`; its output goes to `folder`/NAME.log."""
     folder.mkdir(exist_ok=True)
-    with mounted([image.layer], folder / name) as root:
+    with mounted(image.root, folder / name) as root:
         hosts = ["127.0.0.1 localhost", *(f"{at} {other}" for other, at in addresses.items())]
         (root / "etc/hosts").write_text("\n".join(hosts) + "\n")
         sh("mount", "--bind", data, root / "data")
+        (root / "data/run").mkdir(exist_ok=True)
         sh("mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", root / "data/run")
         environment = {**image.environment, **service["environment"], "HOME": "/tmp"}
         container = Container(name, image, root, environment, None)  # type: ignore[arg-type]

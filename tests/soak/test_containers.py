@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from headrace.contract.settings import ROOT
-from tests.soak.containers import Container, Stage, build, network, started
+from tests.soak.containers import Container, Stage, build, mounted, network, started
 from tests.unit.compose.resolved import project
 
 LONG_RUNNING = ("broker", "jobmanager", "taskmanager", "jobs", "planner", "trainer")
@@ -33,11 +33,15 @@ def image_of(name: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Stage]:
+def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Stage]]:
     """Every Dockerfile, carried out."""
     folder = Path(os.environ.get("SOAK_IMAGES") or tmp_path_factory.mktemp("images"))
     names = sorted({image_of(name) for name in LONG_RUNNING})
-    return {name: build(ROOT / name, folder / Path(name).stem) for name in names}
+    made = {name: build(ROOT / name, folder / Path(name).stem) for name in names}
+    with ExitStack() as mounts:
+        for stage in made.values():
+            mounts.enter_context(mounted(Path("/"), stage.layer))
+        yield made
 
 
 @dataclass
