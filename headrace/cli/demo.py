@@ -46,13 +46,14 @@ def demo(
 
     Starts Kafka, Flink, the planner and the trainer in an empty directory and
     on free ports, publishes chat, film reviews and mail, waits until all of it
-    is trained, verifies that each document was trained exactly once, draws a
-    picture, lets the model write a few lines, and stops everything.
+    is trained, verifies that each document was trained exactly once, lets the
+    model write a few lines, and stops everything.
 
-    The results are in [bold]result.json[/] and [bold]report.png[/] of the directory.
+    The results are in [bold]result.json[/] and [bold]report.html[/] of the directory.
     The exit code is that of the verification: 0, or 4 when something is wrong.
     """
     from headrace.cli import demo_report, demo_run, verify
+    from headrace.cli.report import Page
     from headrace.local.stack import Stack
 
     console = err if json else out
@@ -75,9 +76,10 @@ def demo(
                 verify.show(report)
             seen = stream.watch.seen
             found = demo_report.learned(seen.frequencies, seen.steps)
-            demo_report.draw(folder / "report.png", seen.steps, stream.samples, found)
             with took(seconds, "sample"):
                 written = sample(stream.checkpoint)
+            with took(seconds, "page"):
+                Page(stack.settings, report.run).write(folder / demo_report.PAGE, report, written)
             if keep:
                 stack.keep()
     result = demo_report.result(seen, found, report, stack.settings, stream.checkpoint, seconds)

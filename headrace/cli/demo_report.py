@@ -1,41 +1,25 @@
-"""What the demo found: did the model learn more than how frequent words are, in numbers, in words and as a picture."""
+"""What the demo found: did the model learn more than how frequent words are, in numbers and in words."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
 
 from headrace.audit.report import Report
-from headrace.cli.picture import plot_losses
 from headrace.cli.watch import Seen
 from headrace.contract.settings import Settings
 from headrace.contract.training import StepReport
+from headrace.page.learning import last_tenth_loss, unigram_entropy
 
+PAGE = "report.html"
 GOAL_NATS = 0.3
 """A last tenth this far below the unigram entropy is more than word frequency."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The counts at one moment, `seconds` after the first document was sent."""
-
-    seconds: float
-    published: int
-    decided: int
-    packed: int
-    blocks: int
-    steps: int
-
-    @classmethod
-    def of(cls, seen: Seen, seconds: float) -> Sample:
-        return cls(seconds, seen.published, seen.decided, seen.packed, seen.blocks, len(seen.steps))
 
 
 @dataclass(frozen=True)
@@ -54,41 +38,8 @@ class Learned:
 def learned(frequencies: NDArray[np.int64], steps: Mapping[int, StepReport]) -> Learned:
     """What the losses of a finished run say; `frequencies` counts the tokens that were trained, by id."""
     ordered = [steps[step] for step in sorted(steps)]
-    return Learned(unigram_entropy(frequencies), ordered[0].loss, last_tenth_loss(ordered))
-
-
-def unigram_entropy(frequencies: NDArray[np.int64]) -> float:
-    """Entropy in nats of a token drawn by these counts: the loss of the best model that knows no context."""
-    shares = frequencies[frequencies > 0] / frequencies.sum()
-    return float(-(shares * np.log(shares)).sum())
-
-
-def last_tenth_loss(steps: Sequence[StepReport]) -> float:
-    """Mean loss over the last tenth of the tokens; of a step that lies half in it, half the tokens count."""
-    tokens = np.array([report.tokens for report in steps], np.float64)
-    begin = tokens.sum() * 0.9
-    weights = np.clip(tokens.cumsum() - begin, 0, tokens)
-    return float((weights * [report.loss for report in steps]).sum() / weights.sum())
-
-
-def draw(path: Path, steps: Mapping[int, StepReport], samples: Sequence[Sample], found: Learned) -> None:
-    """Write the picture: loss over tokens with the unigram entropy; documents, blocks and steps over time."""
-    ordered = [steps[step] for step in sorted(steps)]
-    trained = np.cumsum([report.tokens for report in ordered])
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    loss, flow = figure.subplots(1, 2)
-    plot_losses(loss, {"loss of each step": (trained, [report.loss for report in ordered])}, "learning")
-    loss.axhline(found.unigram_entropy, color="tab:red", linestyle="--", label="unigram entropy: word frequency alone")
-    loss.hlines(found.last_tenth_loss, trained[-1] * 0.9, trained[-1], color="black", label="mean of the last tenth")
-    loss.legend()
-    seconds = [sample.seconds for sample in samples]
-    for name, label in (("published", "published"), ("decided", "accepted or rejected"), ("packed", "in blocks")):
-        flow.plot(seconds, [getattr(sample, name) for sample in samples], label=f"documents {label}")
-    for name in ("blocks", "steps"):
-        flow.plot(seconds, [getattr(sample, name) for sample in samples], linestyle=":", label=name)
-    flow.set(xlabel="seconds", ylabel="count", title="flow")
-    flow.legend()
-    figure.savefig(path, dpi=120)
+    tokens, losses = zip(*((report.tokens, report.loss) for report in ordered), strict=True)
+    return Learned(unigram_entropy(frequencies), losses[0], last_tenth_loss(tokens, losses))
 
 
 def result(
@@ -133,7 +84,6 @@ def tell(console: Console, folder: Path, said: Mapping[str, Any], written: str) 
         f" unigram entropy {said['unigram_entropy']:.2f}",
         verdict,
         f"checkpoint  {said['checkpoint']}",
-        f"picture     {folder / 'report.png'}",
         f"numbers     {folder / 'result.json'}",
         "seconds     " + ", ".join(f"{name} {value:.0f}" for name, value in said["seconds"].items()),
         "\n[bold]the model writes[/]",
@@ -141,3 +91,4 @@ def tell(console: Console, folder: Path, said: Mapping[str, Any], written: str) 
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
     console.print(written, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"\n[bold]all of it on one page[/]  {folder / PAGE}", highlight=False, soft_wrap=True)

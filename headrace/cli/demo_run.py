@@ -10,7 +10,6 @@ from pathlib import Path
 
 import orjson
 
-from headrace.cli.demo_report import Sample
 from headrace.cli.demo_view import View, line
 from headrace.cli.inputs.cut import Cut, Format, Refused
 from headrace.cli.inputs.files import read
@@ -90,7 +89,6 @@ class Stream:
         self.stack, self.documents, self.rate, self.view = stack, documents, rate, view
         self.watch = Watch(stack.settings)
         self.publisher = Publisher(stack.settings)
-        self.samples: list[Sample] = []
         self.sent = 0
         self.begun = time.monotonic()
 
@@ -127,7 +125,6 @@ class Stream:
         self.sent = min(due, len(self.documents))
         self.watch.poll(POLL_S)
         seen = self.watch.seen
-        self.samples.append(Sample.of(seen, seconds))
         self.view.update(seen, {part.name: part.state == "running" for part in self.stack.state().parts}, seconds)
         return seen.all_trained(len(self.documents))
 

@@ -16,6 +16,7 @@ from headrace.cli import (
     logs,
     publish,
     rejected,
+    report,
     restart,
     retention,
     runs,
@@ -62,6 +63,7 @@ app.command()(train.train)
 app.command()(sample.sample)
 app.add_typer(tokenizer.app)
 app.command()(verify.verify)
+app.command()(report.report)
 app.command()(retention.retention)
 app.add_typer(rejected.app)
 

@@ -73,7 +73,9 @@ def test_the_demo_proves_itself_and_an_independent_check_agrees(data: Path, docu
         assert (proof["holds"], proof["lost"], proof["duplicated"], proof["in_flight"]) == (True, 0, 0, 0)
         assert proof["trained"] == proof["planned"] == proof["saved"] == result["steps"] > 0
         assert (Path(result["checkpoint"]) / "manifest.json").exists()
-        assert (data / "report.png").read_bytes().startswith(b"\x89PNG")
+        page = (data / "report.html").read_text()
+        assert "lost 0 · duplicated 0 · in flight 0" in page
+        assert "gopher_short_doc" in page
 
         check = [sys.executable, "tests/independent_check.py", result["brokers"], result["tokenizer"], "--published"]
         agreed = run([*check, "300"], 60)

@@ -21,6 +21,7 @@ ALLOWED: tuple[tuple[str, set[str] | None], ...] = (
     ("headrace/doctor.py", set()),
     ("headrace/cli", CLI),
     ("headrace/local", LOCAL),
+    ("headrace/page", HEADRACE | {"jinja2", "markupsafe"}),
     ("headrace", HEADRACE),
     ("services", None),
     ("flink_jobs", None),

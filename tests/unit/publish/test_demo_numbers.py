@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from headrace.cli.demo_report import Sample, draw, last_tenth_loss, learned, unigram_entropy
+from headrace.cli.demo_report import learned
 from headrace.cli.demo_run import fresh, sendable, settings_of_demo, texts
 from headrace.cli.demo_view import View, sparkline
 from headrace.cli.watch import Seen
@@ -23,6 +23,7 @@ from headrace.contract.settings import load
 from headrace.contract.topics import BLOCKS, CHECKPOINTS, CLEAN, PLAN, RAW, REJECTED, STEPS
 from headrace.contract.training import CheckpointAnnouncement, IdleReport, StepReport
 from headrace.local.corpora import Document
+from headrace.page.learning import last_tenth_loss, unigram_entropy
 
 
 class Record:
@@ -106,17 +107,10 @@ def test_entropy_of_a_fair_coin_and_of_certainty() -> None:
 
 def test_the_last_tenth_is_of_tokens_not_of_steps() -> None:
     steps = [report(0, 9.0, 85), report(1, 4.0, 10), report(2, 2.0, 5)]
-    assert last_tenth_loss(steps) == pytest.approx((5 * 4.0 + 5 * 2.0) / 10)
+    assert last_tenth_loss([85, 10, 5], [9.0, 4.0, 2.0]) == pytest.approx((5 * 4.0 + 5 * 2.0) / 10)
     found = learned(np.array([50, 50]), dict(enumerate(steps)))
     assert found.first_loss == 9.0
     assert found.margin == pytest.approx(math.log(2) - 3.0)
-
-
-def test_the_picture_is_a_png(tmp_path: Path) -> None:
-    steps = {number: report(number, 7 - number / 10, 100) for number in range(20)}
-    samples = [Sample.of(Seen("main", published=number), number) for number in range(5)]
-    draw(tmp_path / "report.png", steps, samples, learned(np.array([3, 1]), steps))
-    assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_sparkline_falls_from_left_to_right() -> None:
