@@ -160,12 +160,14 @@ def mix(facts: Facts) -> list[Section]:
         )
         for name in names[:ROWS]
     ]
+    if not names:
+        return found
     says = f"{many(len(names), 'source')}; most tokens, {share(_trained(training, names[0]), tokens)}, came from"
-    says += f" {names[0] or 'where no source was told'}." if names else "."
+    says += f" {names[0] or 'where no source was told'}."
     if not set(documents.languages) - {""}:
         says += " No language was told for any document."
     head = ("source", "documents accepted", "tokens trained", "of all tokens", "mean loss")
-    return [*found, Section("From which sources?", says, table=Table(head, rows_of_sources))] if names else found
+    return [*found, Section("From which sources?", says, table=Table(head, rows_of_sources))]
 
 
 def pace(facts: Facts) -> Section:

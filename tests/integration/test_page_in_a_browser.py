@@ -22,7 +22,8 @@ onload = () => {
   const inside = document.querySelector("iframe").contentWindow, page = inside.document;
   const boxes = selector => [...page.querySelectorAll(selector)].map(one => one.getBoundingClientRect());
   const overlaps = [...page.querySelectorAll(".plot")].map(plot => {
-    const ticks = [...plot.querySelectorAll(".x")].map(one => one.getBoundingClientRect());
+    const boxes = [...plot.querySelectorAll(".x")].map(one => one.getBoundingClientRect());
+    const ticks = boxes.filter(box => box.width);
     return ticks.some((one, at) => at && one.left < ticks[at - 1].right);
   });
   document.getElementById("found").textContent = JSON.stringify({
