@@ -11,3 +11,4 @@ echo "uv==$(grep -oP '^uv==\K\S+' requirements/dev.txt)" |
 for extra in kafka flink trainer local demo; do lock "$extra" --extra "$extra" -c requirements/dev.txt; done
 lock publisher -c requirements/dev.txt
 lock parquet --extra parquet -c requirements/dev.txt
+lock tensorboard --extra trainer --extra tensorboard -c requirements/dev.txt

@@ -32,6 +32,7 @@ from trainer.identity import Identity
 from trainer.loop import Run, leave, train
 from trainer.report import Metrics, Reporter, Stopwatch, announced, make_producer
 from trainer.saver import Saver
+from trainer.scalars import FOLDER, Scalars, check_library
 from trainer.schedule import Schedule
 from trainer.start import Source, begin, resume
 from trainer.state import State
@@ -45,6 +46,7 @@ LOCK_S = 30.0
 
 def run_rank(settings: Settings, place: Place) -> None:
     """Join the fleet, resume the run or begin it, train until told to stop, save, and leave."""
+    check_library(settings)
     log.info(IMPORTED, extra={"pid": os.getpid()})
     place.board.write(place.rank, -1, START)
     signals = Signals(place.launcher)
@@ -69,7 +71,7 @@ def run_rank(settings: Settings, place: Place) -> None:
                     raise
                 if settings.trainer.until_step:
                     leave(run, state)
-    run.reporter.flush()
+    run.reporter.close()
     faulthandler.cancel_dump_traceback_later()
     log.info("left", extra={"run": settings.trainer.run, "step": state.step})
     dist.destroy_process_group()
@@ -102,7 +104,10 @@ def prepare(settings: Settings, group: Group, control: Control) -> tuple[Run, St
         attempt = begin(settings, checkpoints, Source(cluster.id(), cluster.topic_ids()), group.device, time.time)
     identity, checkpoint, state = resume(settings, group, checkpoints, group.from_leader(attempt))
     producer = make_producer(settings) if group.leads else None
-    reporter = Reporter(settings, identity, Metrics(settings.trainer.run), producer, time.time)
+    scalars = None
+    if group.leads and settings.trainer.tensorboard:
+        scalars = Scalars(checkpoints.directory / FOLDER / identity.attempt)
+    reporter = Reporter(settings, identity, Metrics(settings.trainer.run), producer, time.time, scalars)
     if group.leads:
         announce_all(reporter, checkpoints.directory, Cluster(settings))
     background = settings.trainer.checkpoint_async

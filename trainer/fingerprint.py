@@ -27,6 +27,7 @@ OPERATIONAL = {
     "keep_checkpoints",
     "keep_every_steps",
     "require_bitwise",
+    "tensorboard",
     "until_step",
     "fetch_timeout_s",
     "collective_timeout_s",

@@ -20,6 +20,7 @@ from headrace.observe import register
 from trainer.board import Board
 from trainer.identity import Identity
 from trainer.saver import Failed, Saved
+from trainer.scalars import Scalars
 from trainer.state import State
 
 log = logging.getLogger("headrace")
@@ -108,12 +109,14 @@ class Reporter:
         metrics: Metrics,
         producer: Producer | None,
         clock: Callable[[], float],
+        scalars: Scalars | None = None,
     ) -> None:
         self.steps, self.checkpoints = settings.topic(STEPS), settings.topic(CHECKPOINTS)
         self.identity = identity
         self.metrics = metrics
         self.producer = producer
         self.clock = clock
+        self.scalars = scalars
         self.begun = False
         self.idle_at = 0.0
         self.lost: KafkaError | None = None
@@ -124,6 +127,8 @@ class Reporter:
             log.info(FIRST_STEP, extra={"step": report.step})
         self.begun = True
         self.metrics.step(report)
+        if self.scalars is not None:
+            self.scalars.step(report)
         self._send(self.steps, report.run, report.encode())
         self.idle_at = self.clock() + IDLE_S
 
@@ -176,6 +181,12 @@ class Reporter:
         if self.producer is not None and self.producer.flush(FLUSH_S):
             raise DependencyError(f"the broker did not take reports for {FLUSH_S:.0f} s: is it up?")
         self._check()
+
+    def close(self) -> None:
+        """`flush`, and no further report comes."""
+        if self.scalars is not None:
+            self.scalars.close()
+        self.flush()
 
     def _send(self, topic: str, key: str, value: bytes | None) -> None:
         if self.producer is None:

@@ -121,6 +121,9 @@ class Trainer(Group):
     keep_every_steps: int = Field(
         0, ge=0, description="one checkpoint in so many steps keeps its weights for ever; 0: off"
     )
+    tensorboard: bool = Field(
+        False, description="each step's numbers as event files in tensorboard/ beside the run's checkpoints"
+    )
     require_bitwise: bool = Field(False, description="refuse to resume where bit-equality is not given")
     until_step: int = Field(0, ge=0, description="a trainer saves and ends before this step; 0: it goes on for ever")
     fetch_timeout_s: float = Field(45.0, gt=0, description="a planned block not in memory by then ends the rank")
