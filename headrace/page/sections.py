@@ -127,10 +127,10 @@ def flow(documents: Documents) -> Section:
     if stray:
         says += f" {many(stray, 'document was', 'documents were')} published far from these times, and not drawn."
     rows = [
-        (reason, stage, number(times), share(times, total))
+        (reason if stage == "clean" else f"{reason} (by {stage})", number(times), share(times, total))
         for (stage, reason), times in documents.reasons.most_common(ROWS)
     ]
-    table = Table(("rejected as", "by stage", "documents", "of all"), rows, 2) if rows else None
+    table = Table(("rejected as", "documents", "of all"), rows) if rows else None
     return Section(
         "What came in, and what was rejected?", says, _flow_chart(series.coarser(BARS), reasons, most, says), table
     )
@@ -166,7 +166,7 @@ def mix(facts: Facts) -> list[Section]:
     says += f" {names[0] or 'where no source was told'}."
     if not set(documents.languages) - {""}:
         says += " No language was told for any document."
-    head = ("source", "documents accepted", "tokens trained", "of all tokens", "mean loss")
+    head = ("source", "accepted", "tokens trained", "of these", "mean loss")
     return [*found, Section("From which sources?", says, table=Table(head, rows_of_sources))]
 
 
@@ -272,7 +272,7 @@ def attempts(training: Training) -> Section:
         )
         for before, one in zip([None, *starts], starts, strict=False)
     ][-ROWS:]
-    head = ("attempt", "first step at", "after a pause of", "ranks", "steps", "of these again")
+    head = ("attempt", "first step", "pause before", "ranks", "steps", "again")
     return Section("Was it interrupted, and what then?", says, table=Table(head, rows, 2))
 
 

@@ -33,6 +33,8 @@ onload = () => {
     plots: boxes(".plot svg").map(box => [box.width, box.height]),
     outside: boxes(".plot span").filter(box => box.left < 0 || box.right > WIDTH).length,
     overlaps,
+    cut: [...page.querySelectorAll(".scroll")].filter(one => one.scrollWidth > one.clientWidth)
+      .map(one => one.querySelector("th").textContent),
     paper: inside.getComputedStyle(page.body).backgroundColor,
     ink: inside.getComputedStyle(page.body).color,
     loaded: inside.performance.getEntriesByType("resource").map(one => one.name),
@@ -72,6 +74,7 @@ def test_it_reads_well(tmp_path: Path, width: int, scheme: int) -> None:
     assert len(seen["plots"]) == 6
     assert all(box[0] > width * 0.6 and box[1] > 150 for box in seen["plots"] if width < 1000)
     assert (seen["outside"], any(seen["overlaps"])) == (0, False)
+    assert width < 390 or set(seen["cut"]) <= {"attempt"}
     paper, ink = luminance(seen["paper"]), luminance(seen["ink"])
     assert (paper < ink) == (scheme == DARK)
     assert (max(paper, ink) + 0.05) / (min(paper, ink) + 0.05) > 7
