@@ -39,6 +39,7 @@ from headrace.local import logfiles, parts
 from headrace.local.stack import Stack
 
 AIMS_S = {"rank": 10.0, "taskmanager": 15.0}
+RESULTS = {"rank": "rank_recovery", "taskmanager": "taskmanager_recovery"}
 SUPERVISOR = "supervisor"
 OLD_BLOCK = "an older block"
 """Seen by readers, of a window that was open when the TaskManager was killed, or closed and not committed."""
@@ -213,7 +214,7 @@ def main() -> int:
                     measured.append(measure(own, kind, ear))
                     print(kind, {name: round(value, 2) for name, value in measured[-1].items()}, flush=True)
                 show(kind, measured)
-                reached &= tell(f"{kind}_recovery", AIMS_S[kind] / median(one["recovered"] for one in measured))
+                reached &= tell(RESULTS[kind], AIMS_S[kind] / median(one["recovered"] for one in measured))
     return 0 if reached else 1
 
 

@@ -400,4 +400,4 @@ def test_without_topics_or_broker_verify_says_what_is_missing(settings: Settings
         settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"topic_prefix": "none."})})
     )
     assert code == 3
-    assert "text.raw does not exist" in message
+    assert "does not exist: make it with `headrace topics create`" in message
