@@ -29,8 +29,8 @@ from headrace.local.stack import Stack
 from headrace.local.status import last_trained
 
 pytestmark = pytest.mark.timeout(600)
-KILLED = ("jobs", "jobmanager", "broker")
-"""The others: tests/fault."""
+KILLED = ("jobs", "broker")
+"""The others: tests/fault, tests/soak."""
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,7 @@ def test_another_command_has_the_parts_environment(settings: Settings, started: 
     with pytest.raises(Became) as became:
         container.become(parts.JOBS, settings, ["headrace", "jobs", "list"])
     command, environment = became.value.args
-    assert command == ["headrace", "jobs", "list"]
+    assert command == ("headrace", "jobs", "list")
     assert Path(environment["FLINK_CONF_DIR"], "config.yaml").exists()
 
 
