@@ -16,12 +16,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class HeadraceError(Exception):
-    """Root of all errors that Headrace raises on purpose."""
+    """Root of all errors that Headrace raises on purpose. Each can be sent to another process."""
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), *self.args), vars(self)
+
+
+def _again(kind: type[HeadraceError], *args: object) -> HeadraceError:
+    """Without its `__init__`, which may take other arguments than those that it made `args` of."""
+    return kind.__new__(kind, *args)
 
 
 class SettingsError(HeadraceError, ValueError):

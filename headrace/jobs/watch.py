@@ -8,16 +8,20 @@ then, and the job goes on. So a job that has read a record without leaving an ou
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import signal
 import time
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Protocol
 
-from headrace.contract.errors import ContractError
+from headrace.contract.errors import ContractError, DependencyError, HeadraceError
 from headrace.contract.settings import Settings
 from headrace.flink import FlinkRest, newest_state, positions, rest_of
 from headrace.jobs.counting import NOTHING, Count, Counted, count
-from headrace.jobs.job import JOBS, TOKENIZE, Job, active
+from headrace.jobs.job import TOKENIZE, Job, active
 from headrace.jobs.notes import COUNTED, Lost
 from headrace.jobs.start import stop_or_cancel
 from headrace.kafka import Cluster
@@ -112,13 +116,61 @@ def judge(settings: Settings, job: Job, found: Count, accept_loss: bool = False)
     found.counted.write(folder / COUNTED)
 
 
+class Counting(Protocol):
+    """A count that was begun."""
+
+    def done(self) -> bool: ...
+
+    def result(self) -> Count | None:
+        """What `settled_count` returned or raised; blocks until it is there."""
+
+
+class InProcess:
+    """Counts in a process of its own: with it goes the memory, and whoever stops the jobs need not wait for it."""
+
+    def __init__(self, settings: Settings, job: Job, job_id: str) -> None:
+        fresh = multiprocessing.get_context("spawn")  # a fork would take along half of the Kafka client's threads
+        self.job = job
+        self.answer, tell = fresh.Pipe(duplex=False)
+        self.process = fresh.Process(target=_count_and_tell, args=(tell, settings, job, job_id), daemon=True)
+        self.process.start()
+        tell.close()
+
+    def done(self) -> bool:
+        return self.answer.poll()
+
+    def result(self) -> Count | None:
+        with self.answer:
+            try:
+                found: Count | HeadraceError | None = self.answer.recv()
+            except EOFError:
+                self.process.join()
+                raise DependencyError(
+                    f"counting job {self.job.name} ended without an answer, exit code {self.process.exitcode}"
+                ) from None
+        self.process.join()
+        if isinstance(found, HeadraceError):
+            raise found
+        return found
+
+
+def _count_and_tell(tell: Connection, settings: Settings, job: Job, job_id: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it goes with the process that waits for it
+    try:
+        found: Count | HeadraceError | None = settled_count(settings, job, job_id)
+    except HeadraceError as error:
+        found = error
+    with suppress(BrokenPipeError):
+        tell.send(found)
+
+
 @dataclass
 class Counter:
-    """Decides when each job is counted, and counts in a thread of its own. `look` never blocks for long."""
+    """Decides when each job is counted. `look` never blocks for long."""
 
     settings: Settings
-    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(len(JOBS)))
-    under_way: dict[Job, tuple[str, Future[Count | None]]] = field(default_factory=dict)
+    begin: Callable[[Settings, Job, str], Counting] = InProcess
+    under_way: dict[Job, tuple[str, Counting]] = field(default_factory=dict)
     counted: dict[Job, tuple[object, float]] = field(default_factory=dict)
     """By job: its id, last restore and failed commits as of its last count, and when that was."""
     looked: float = -LOOK_S
@@ -141,7 +193,7 @@ class Counter:
         last, since = self.counted.get(job, (None, 0.0))
         if mark != last or now - since >= EVERY_S:
             self.counted[job] = mark, now
-            self.under_way[job] = job_id, self.pool.submit(settled_count, self.settings, job, job_id)
+            self.under_way[job] = job_id, self.begin(self.settings, job, job_id)
 
     def _end(self, job: Job, job_id: str) -> None:
         counted_id, counting = self.under_way.pop(job)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from headrace.contract.errors import ContractError, Coordinate
+from headrace.contract.errors import ContractError, Coordinate, DependencyError
 from headrace.contract.settings import Settings, load
 from headrace.flink import RunningJob, SavedState
 from headrace.jobs import checks, watch
 from headrace.jobs.counting import Count, Counted
 from headrace.jobs.job import CLEAN, Job
 from headrace.jobs.notes import Lost, Stopped
-from headrace.jobs.watch import EVERY_S, LOOK_S, Counter
+from headrace.jobs.watch import EVERY_S, LOOK_S, Counter, InProcess
 
 UP_TO = Counted(input={0: 7})
 
@@ -64,28 +64,30 @@ class Counts:
         self.asked = 0
         self.found: Count | None = Count([], UP_TO)
 
-    def __call__(self, settings: Settings, job: Job, job_id: str) -> Count | None:
+    def __call__(self, settings: Settings, job: Job, job_id: str) -> Counts:
         self.asked += 1
+        return self
+
+    def done(self) -> bool:
+        return True
+
+    def result(self) -> Count | None:
         return self.found
 
 
 @pytest.fixture
-def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
-    made = Counts()
-    monkeypatch.setattr(watch, "settled_count", made)
-    return made
+def counts() -> Counts:
+    return Counts()
 
 
 def look(counter: Counter, now: float, job_id: str = "id") -> None:
-    """A look, the end of what it began, and the look that sees this."""
+    """A look, and the one that sees the end of what it began."""
     counter.look({CLEAN: job_id}, now)
-    for _, counting in list(counter.under_way.values()):
-        counting.result(10)
     counter.look({CLEAN: job_id}, now)
 
 
 def test_a_job_is_counted_at_first_then_every_so_often(settings: Settings, flink: Flink, counts: Counts) -> None:
-    counter = Counter(settings)
+    counter = Counter(settings, counts)
     look(counter, 0)
     assert counts.asked == 1
     assert watch.counted(settings, CLEAN) == UP_TO
@@ -97,7 +99,7 @@ def test_a_job_is_counted_at_first_then_every_so_often(settings: Settings, flink
 
 
 def test_a_restore_and_a_failed_commit_are_counted_at_once(settings: Settings, flink: Flink, counts: Counts) -> None:
-    counter = Counter(settings)
+    counter = Counter(settings, counts)
     look(counter, 0)
     flink.restored_from = 4
     look(counter, LOOK_S)
@@ -110,7 +112,7 @@ def test_a_restore_and_a_failed_commit_are_counted_at_once(settings: Settings, f
 
 
 def test_a_count_that_came_to_nothing_is_begun_again(settings: Settings, flink: Flink, counts: Counts) -> None:
-    counter = Counter(settings)
+    counter = Counter(settings, counts)
     counts.found = None
     look(counter, 0)
     look(counter, LOOK_S)
@@ -120,7 +122,7 @@ def test_a_count_that_came_to_nothing_is_begun_again(settings: Settings, flink: 
 def test_a_loss_stops_the_job_until_it_is_accepted(settings: Settings, flink: Flink, counts: Counts) -> None:
     counts.found = Count([Coordinate("text.raw", 0, offset) for offset in range(30)], UP_TO)
     with pytest.raises(ContractError, match=r"clean was stopped: 30 records .*: text\.raw\[0\]@0, .* and 10 more"):
-        look(Counter(settings), 0)
+        look(Counter(settings, counts), 0)
     assert flink.stopped == ["id"]
     assert (CLEAN.folder(settings) / Stopped.FILE).exists()
     for _ in range(2):
@@ -145,3 +147,15 @@ def test_state_that_a_job_ended_with_may_be_as_old_as_it_likes(settings: Setting
     Stopped(state=str(saved.path)).write(CLEAN.folder(settings) / Stopped.FILE)
     assert checks.stopped_with(settings, CLEAN, saved)
     assert not checks.stopped_with(settings, CLEAN, SavedState(tmp_path / "chk-4", 4, time=0.0))
+
+
+def test_what_stops_a_count_in_its_process_is_heard(settings: Settings) -> None:
+    with pytest.raises(DependencyError, match="Flink"):
+        InProcess(settings, CLEAN, "id").result()
+
+
+def test_a_count_that_was_killed_is_no_count(settings: Settings) -> None:
+    counting = InProcess(settings, CLEAN, "id")
+    counting.process.kill()
+    with pytest.raises(DependencyError, match="clean ended without an answer, exit code -9"):
+        counting.result()
