@@ -278,11 +278,15 @@ class Cluster:
 
     def committed(self, group: str, name: str) -> dict[int, int]:
         """What a consumer group has committed, by partition; partitions without a commit are absent."""
+        return {partition: said.offset for partition, said in self.commits(group, name).items()}
+
+    def commits(self, group: str, name: str) -> dict[int, TopicPartition]:
+        """The same with the metadata of each commit."""
         reader = Consumer(consumer_config(self.brokers, self.settings.topic(group)))
         try:
             wanted = [TopicPartition(self.settings.topic(name), p) for p in range(self._count(name))]
             found = self._patiently(lambda: reader.committed(wanted, timeout=self.timeout_s))
-            return {part.partition: part.offset for part in found if part.offset >= 0}
+            return {part.partition: part for part in found if part.offset >= 0}
         except KafkaException as error:
             raise DependencyError(f"group {group}: {error.args[0].str()}") from error
         finally:

@@ -1,19 +1,27 @@
-"""What every process shows: one JSON object a log line, and /metrics with the names of `headrace.contract.metrics`."""
+"""What every process shows: JSON lines as logs, /metrics by `headrace.contract.metrics`, and /healthz.
+
+/healthz answers 200 while the process's loop comes round, and 503 with the reason when it has not for too long.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterable, Iterator
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 import orjson
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import REGISTRY, Counter, Gauge, MetricsHandler
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from headrace.contract.errors import DependencyError
-from headrace.contract.metrics import Metric
+from headrace.contract.metrics import LOOP_TURN, Metric
 
-_KINDS = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}
+_KINDS = {"counter": Counter, "gauge": Gauge}
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -50,15 +58,76 @@ def register(metric: Metric) -> Any:
     return _KINDS[metric.kind](metric.name, metric.help, metric.labels)
 
 
-def serve_metrics(port: int, bind: str) -> int:
-    """Serve /metrics on an address from a thread; port 0 takes a free one. Returns the port.
+Sample = tuple[Metric, tuple[str, ...], float]
+"""A declared metric, the values of its labels, its value."""
+_FAMILIES = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
+
+
+class Samples(Collector):
+    """Metrics that are read when somebody asks for them, from what a process knows by then."""
+
+    def __init__(self, read: Callable[[], Iterable[Sample]]) -> None:
+        self.read = read
+
+    def collect(self) -> Iterator[Any]:
+        """What prometheus-client asks; a metric without a sample is not shown."""
+        families: dict[str, Any] = {}
+        for metric, labels, value in self.read():
+            if metric.name not in families:
+                families[metric.name] = _FAMILIES[metric.kind](metric.name, metric.help, labels=metric.labels)
+            families[metric.name].add_metric(labels, value)
+        yield from families.values()
+
+
+class Pulse:
+    """The heartbeat of a loop that comes round every `limit_s` seconds at least. `since`: who else knows when."""
+
+    def __init__(self, limit_s: float, since: Callable[[], float] | None = None) -> None:
+        self.limit_s = limit_s
+        self._at = time.monotonic()
+        self._since = since or (lambda: self._at)
+
+    def beat(self) -> None:
+        """The loop comes round."""
+        self._at = time.monotonic()
+
+    @property
+    def silent_s(self) -> float:
+        return time.monotonic() - self._since()
+
+    def trouble(self) -> str:
+        """Why the process is not healthy; empty if it is."""
+        late = self.silent_s
+        return f"the loop has not come round for {late:.0f} s, {self.limit_s:.0f} are allowed" * (late > self.limit_s)
+
+
+def serve_metrics(port: int, bind: str, pulse: Pulse) -> int:
+    """Serve /metrics and /healthz on an address from a thread; port 0 takes a free one. Returns the port.
 
     Raises DependencyError for a port that is taken.
     """
+    handler = type("Pages", (_Pages,), {"registry": REGISTRY, "pulse": pulse})
     try:
-        server, _ = start_http_server(port, addr=bind)
+        server = ThreadingHTTPServer((bind, port), handler)
     except OSError as error:
         raise DependencyError(
             f"/metrics cannot be served on port {port}: {error.strerror}. Set another under local.ports"
         ) from error
+    register(LOOP_TURN).set_function(lambda: time.time() - pulse.silent_s)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True, name="metrics").start()
     return int(server.server_port)
+
+
+class _Pages(MetricsHandler):
+    pulse: Pulse
+
+    def do_GET(self) -> None:
+        if self.path.partition("?")[0] != "/healthz":
+            super().do_GET()
+            return
+        trouble = self.pulse.trouble()
+        self.send_response(503 if trouble else 200)
+        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.end_headers()
+        self.wfile.write(f"{trouble or 'ok'}\n".encode())

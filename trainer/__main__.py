@@ -17,11 +17,11 @@ import torch.distributed as dist
 
 from headrace.arguments import settings_of
 from headrace.checkpoints import finished
-from headrace.contract.errors import DependencyError, HeadraceError
+from headrace.contract.errors import HeadraceError
 from headrace.contract.events import GROUP_FORMED, IMPORTED, STATE_LOADED, TRAINING
 from headrace.contract.settings import Settings
 from headrace.kafka import Cluster
-from headrace.observe import serve_metrics, start_logging
+from headrace.observe import Pulse, serve_metrics, start_logging
 from trainer.assemble import Assembler, Pins, Position, Share, Work
 from trainer.board import START, Board, guard
 from trainer.checkpoint import Checkpoints
@@ -52,7 +52,7 @@ def run_rank(settings: Settings, place: Place) -> None:
     signals = Signals(place.launcher)
     guard(settings.trainer.watchdog_s)
     make_deterministic(settings.trainer.threads)
-    serve(settings.local.ports.trainer_metrics, place.rank, settings.local.bind)
+    serve(settings, place)
     device = choose_device(settings.trainer.device, place.local_rank, place.local_size)
     shared = settings.trainer.device == "cuda_shared"
     group = join(place, device, settings.trainer.collective_timeout_s, shared)
@@ -82,16 +82,11 @@ def before(end: int, state: State, steps: Iterable[Work | None]) -> Iterable[Wor
     return takewhile(lambda _: not end or state.step < end, steps)
 
 
-def serve(first_port: int, rank: int, bind: str) -> None:
-    """Serve this rank's /metrics."""
-    port = first_port and first_port + rank
-    try:
-        serve_metrics(port, bind)
-    except OSError as error:
-        raise DependencyError(
-            f"port {port} for /metrics of rank {rank}: {error.strerror}: end what holds it, or set"
-            " local.ports.trainer_metrics (0 takes a free one)"
-        ) from error
+def serve(settings: Settings, place: Place) -> None:
+    """Serve this rank's /metrics; it is healthy while it stays in no part of a step for half the watchdog's time."""
+    first, board, rank = settings.local.ports.trainer_metrics, place.board, place.rank
+    pulse = Pulse(settings.trainer.watchdog_s / 2, lambda: board.of(rank).since)
+    serve_metrics(first and first + rank, settings.local.bind, pulse)
 
 
 def prepare(settings: Settings, group: Group, control: Control) -> tuple[Run, State]:

@@ -77,22 +77,30 @@ class Metrics:
                 ("grad_norm", metrics.TRAINER_NORM),
                 ("learning_rate", metrics.TRAINER_RATE),
                 ("age_s", metrics.TRAINER_AGE),
+                ("ranks", metrics.TRAINER_RANKS),
             )
         }
+        self.steps = register(metrics.TRAINER_STEPS).labels(run)
         self.tokens = register(metrics.TRAINER_TOKENS).labels(run)
         self.skipped = register(metrics.TRAINER_SKIPPED).labels(run)
         self.seconds = register(metrics.TRAINER_SECONDS)
+        self.parts: dict[str, Any] = {}
         self.checkpoint = register(metrics.CHECKPOINT_TIME).labels(run)
+        self.checkpoint_bytes = register(metrics.CHECKPOINT_BYTES).labels(run)
+        self.checkpoint_s = register(metrics.CHECKPOINT_SECONDS).labels(run)
         self.failures = register(metrics.CHECKPOINT_FAILURES).labels(run)
 
     def step(self, report: StepReport) -> None:
         """One step was applied."""
         for name, gauge in self.gauges.items():
             gauge.set(getattr(report, name))
+        self.steps.inc()
         self.tokens.inc(report.tokens)
         self.skipped.inc(report.skipped)
         for part, seconds in report.seconds.items():
-            self.seconds.labels(self.run, part).inc(seconds)
+            if part not in self.parts:
+                self.parts[part] = self.seconds.labels(self.run, part)
+            self.parts[part].inc(seconds)
 
 
 class Reporter:
@@ -153,6 +161,7 @@ class Reporter:
         if isinstance(outcome, Failed):
             self.metrics.failures.inc()
         else:
+            self.metrics.checkpoint_s.set(outcome.seconds)
             self.announce(outcome.checkpoint)
             self.retract(outcome.pruned)
 
@@ -165,6 +174,7 @@ class Reporter:
         """A checkpoint is there (again)."""
         manifest = checkpoint.manifest
         self.metrics.checkpoint.set(manifest.time / 1000)
+        self.metrics.checkpoint_bytes.set(checkpoint.bytes)
         announcement = CheckpointAnnouncement(
             run=manifest.run,
             attempt=manifest.attempt,

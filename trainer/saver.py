@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
@@ -34,10 +35,11 @@ ROOM = 1.1
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint that was finished, and the steps of those whose weights went for it."""
+    """A checkpoint that was finished, the steps of those whose weights went for it, and how long it took to write."""
 
     checkpoint: Checkpoint
     pruned: list[int]
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,7 @@ class Saver:
 
     def _write(self, state: State, facts: dict[str, Any]) -> Saved:
         """The thread: all files, the reports, the manifest; then what no tier keeps goes."""
+        begun = time.monotonic()
         path = self.checkpoints.begin(state.step, int(self.last.bytes * ROOM) if self.last else 0)
         try:
             state.write(path)
@@ -177,4 +180,4 @@ class Saver:
         except BaseException:  # a torn one would only keep the disk full
             shutil.rmtree(path, ignore_errors=True)
             raise
-        return Saved(checkpoint, self.checkpoints.prune(checkpoint))
+        return Saved(checkpoint, self.checkpoints.prune(checkpoint), time.monotonic() - begun)

@@ -4,6 +4,7 @@ healthy.py CHECK…
 
 HOST:PORT              something listens
 HOST:PORT+COUNT        on so many ports in a row
+HOST:PORT+COUNT/PATH   and each of them answers 200 there
 http://… [PATTERN]     answers 200 and, if a regular expression follows, with something that it finds
 """
 
@@ -36,10 +37,11 @@ def main() -> int:
         if check.startswith("http://"):
             answers(check, rest[0] if rest else "")
         else:
-            host, _, place = check.partition(":")
-            first, _, count = place.partition("+")
+            place, slash, path = check.partition("/")
+            host, _, ports = place.partition(":")
+            first, _, count = ports.partition("+")
             for port in range(int(first), int(first) + int(count or 1)):
-                listens(host, port)
+                answers(f"http://{host}:{port}/{path}", "") if slash else listens(host, port)
     except OSError as error:
         print(f"{check}: {error}")
         return 1

@@ -18,15 +18,18 @@ from rich.table import Table
 from headrace import jobs as flink_jobs
 from headrace.cli.options import Assign, Brokers, Config, err, out, with_settings
 from headrace.contract.errors import DependencyError, HeadraceError, SettingsError
+from headrace.contract.metrics import JOB_SUBMISSIONS, JOB_UP
 from headrace.contract.settings import CONFIG_VARIABLE, Resolved, Settings, flatten, load, variable
 from headrace.flink import FlinkRest, RunningJob, newest_state, rest_of
 from headrace.jobs.notes import Lost
 from headrace.jobs.upgrade import upgrade as upgrade_jobs
 from headrace.jobs.watch import Counter, judge, settled_count
-from headrace.observe import start_logging
+from headrace.observe import Pulse, register, serve_metrics, start_logging
 
 app = typer.Typer(name="jobs", help="The two Flink jobs: clean and tokenize.", no_args_is_help=True)
 WATCH_S = 1.0
+LIMIT_S = 600.0
+"""A loop that has not come round for so long hangs: Flink may take minutes to restore a job."""
 STOP_S = 120.0
 """For a savepoint."""
 LOCK_S = 120.0
@@ -90,18 +93,24 @@ def _watch(settings: Settings, accept_loss: bool, stopping: threading.Event) -> 
     So is another process that has the jobs for a while: an upgrade.
     """
     log = start_logging("jobs", settings.log.level)
-    counter = Counter(settings)
-    missing = ""
+    counter, pulse, missing = Counter(settings), Pulse(LIMIT_S), ""
+    up, submissions = register(JOB_UP), register(JOB_SUBMISSIONS)
+    serve_metrics(settings.local.ports.jobs_metrics, settings.local.bind, pulse)
     while not stopping.is_set():
+        pulse.beat()
         try:
             with flink_jobs.alone(settings):
                 ensured = {done.job: done for done in flink_jobs.ensure(settings, accept_loss)}
                 counter.look({job: ensured[job.name].id for job in flink_jobs.JOBS}, time.monotonic())
             for done in ensured.values():
+                up.labels(done.job).set(True)
                 if done.submitted:
+                    submissions.labels(done.job).inc()
                     log.info("submitted", extra={"job": done.job, "id": done.id, "restored": done.from_state})
             missing = ""
         except DependencyError as error:
+            for job in flink_jobs.JOBS:
+                up.labels(job.name).set(False)
             if str(error) != missing:
                 log.warning("waiting", extra={"error": str(error)})
             missing = str(error)

@@ -155,6 +155,8 @@ class Ports(Group):
     taskmanager_metrics: int = Field(9251, ge=0, le=65535, description="/metrics of the TaskManager")
     supervisor_metrics: int = Field(9300, ge=0, le=65535, description="/metrics of the supervisor")
     planner_metrics: int = Field(9301, ge=0, le=65535, description="/metrics of the planner")
+    jobs_metrics: int = Field(9302, ge=0, le=65535, description="/metrics of the supervisor of the jobs")
+    exporter_metrics: int = Field(9303, ge=0, le=65535, description="/metrics of the exporter")
     trainer_metrics: int = Field(9310, ge=0, le=65535, description="/metrics of rank 0; rank r takes this + r")
 
 

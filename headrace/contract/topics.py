@@ -92,6 +92,9 @@ CLEAN_GROUP = "clean"
 TOKENIZE_GROUP = "tokenize"
 """Consumer groups under which the two Flink jobs commit what their last checkpoint covers."""
 
+EXPORTER_GROUP = "exporter"
+"""Under which the exporter commits up to where it has counted, and in the commit's metadata what."""
+
 PLANNER_TRANSACTIONAL_ID = "planner"
 RETENTION_TRANSACTIONAL_ID = "retention"
 REPLAY_TRANSACTIONAL_ID = "replay"

@@ -17,7 +17,7 @@ from headrace.local.ports import HOST
 from headrace.local.process import Part
 from headrace.local.state import NO_FILE
 
-BROKER, JOBMANAGER, TASKMANAGER, WORKERS, JOBS, PLANNER, TRAINER = ALL = (
+BROKER, JOBMANAGER, TASKMANAGER, WORKERS, JOBS, PLANNER, TRAINER, EXPORTER = ALL = (
     "broker",
     "jobmanager",
     "taskmanager",
@@ -25,8 +25,9 @@ BROKER, JOBMANAGER, TASKMANAGER, WORKERS, JOBS, PLANNER, TRAINER = ALL = (
     "jobs",
     "planner",
     "trainer",
+    "exporter",
 )
-NEEDS = {JOBS: (BROKER, JOBMANAGER), PLANNER: (BROKER,), TRAINER: (BROKER,)}
+NEEDS = {JOBS: (BROKER, JOBMANAGER), PLANNER: (BROKER,), TRAINER: (BROKER,), EXPORTER: (BROKER,)}
 """What must run before a part is started; the others are started at once."""
 FINAL = dict.fromkeys((JOBS, PLANNER, TRAINER), (2, 4))
 """Exit codes of programs of ours after which a restart cannot help."""
@@ -39,6 +40,7 @@ def build(settings: Settings, names: tuple[str, ...]) -> dict[str, Part]:
     parts = {
         PLANNER: Part(PLANNER, (python, "-m", "services.planner"), own),
         TRAINER: trainer(settings),
+        EXPORTER: Part(EXPORTER, (python, "-m", "services.exporter"), own),
     }
     if BROKER in names:
         parts[BROKER] = broker(settings)
@@ -95,6 +97,8 @@ def ready(name: str, settings: Settings) -> bool:
                 return jobs_run(settings)
             case "planner":
                 return open_port(ports.planner_metrics)
+            case "exporter":
+                return open_port(ports.exporter_metrics)
             case "trainer":
                 said = fleet.read(settings.data_dir, settings.trainer.run)
                 whole = said is None or len(said.ranks) == settings.trainer.ranks
@@ -112,6 +116,7 @@ def url(name: str, settings: Settings) -> str:
         JOBMANAGER: f"http://{HOST}:{ports.flink}",
         TASKMANAGER: f"http://{HOST}:{ports.taskmanager_metrics}/metrics",
         PLANNER: f"http://{HOST}:{ports.planner_metrics}/metrics",
+        EXPORTER: f"http://{HOST}:{ports.exporter_metrics}/metrics",
         TRAINER: f"http://{HOST}:{ports.trainer_metrics}/metrics",
     }.get(kind_of(name), "")
 

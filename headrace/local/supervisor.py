@@ -30,13 +30,15 @@ from headrace.local import disk, logfiles, parts, process, state, trainers
 from headrace.local.process import Part
 from headrace.local.state import PartState, Phase, State
 from headrace.local.watched import Moment, Watched
-from headrace.observe import register, serve_metrics, start_logging
+from headrace.observe import Pulse, register, serve_metrics, start_logging
 
 TICK_S = 0.2
 HOUSEKEEPING_S = 10.0
 """How often logs are bounded and free space is measured."""
+LIMIT_S = 60.0
+"""A loop that has not come round for so long hangs: it ends parts one by one, and asks each broker for seconds."""
 STOP_ORDER = (parts.TASKMANAGER, parts.WORKERS, parts.JOBMANAGER, parts.BROKER)
-"""After the planner and all trainers."""
+"""After the exporter, the planner and all trainers."""
 GRACE_S = {parts.TRAINER: 90.0, parts.PLANNER: 30.0, parts.BROKER: 30.0}
 OTHER_GRACE_S = 15.0
 log = logging.getLogger("headrace")
@@ -45,10 +47,11 @@ log = logging.getLogger("headrace")
 class Supervisor:
     """All parts of one stack."""
 
-    def __init__(self, settings: Settings, names: tuple[str, ...], owner: psutil.Process | None) -> None:
+    def __init__(self, settings: Settings, names: tuple[str, ...], owner: psutil.Process | None, pulse: Pulse) -> None:
         self.settings = settings
         self.data_dir = settings.data_dir
         self.owner = owner
+        self.pulse = pulse
         self.phase: Phase = "starting"
         self.since = time.time()
         self.up, self.restarts, self.free = register(PART_UP), register(PART_RESTARTS), register(DISK_FREE)
@@ -66,6 +69,7 @@ class Supervisor:
             self.publish()
             self.prepare()
             while not stopping.wait(TICK_S):
+                self.pulse.beat()
                 self.tick(Moment.now())
                 if not self.owned():
                     break
@@ -215,6 +219,7 @@ class Supervisor:
             p.name for p in self.watched.values() if p.state.state == "running"
         }:
             self.stop_jobs()
+        self.stop_part(parts.EXPORTER)
         self.stop_part(parts.PLANNER)
         training = [name for name in self.watched if parts.kind_of(name) == parts.TRAINER]
         for name in training:  # they save at the same time
@@ -282,10 +287,11 @@ def main() -> int:
         signal.signal(number, lambda *_: stopping.set())
     settings = load().settings
     start_logging("supervisor", settings.log.level)
-    serve_metrics(settings.local.ports.supervisor_metrics, settings.local.bind)
+    pulse = Pulse(LIMIT_S)
+    serve_metrics(settings.local.ports.supervisor_metrics, settings.local.bind, pulse)
     names = tuple(arguments.parts.split(","))
     try:
-        Supervisor(settings, names, owner_of(arguments.owner)).run(stopping)
+        Supervisor(settings, names, owner_of(arguments.owner), pulse).run(stopping)
     except HeadraceError as error:
         log.error(str(error), extra={"exit_code": error.exit_code})
         return error.exit_code

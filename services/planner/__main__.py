@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import signal
 import sys
+from contextlib import closing
 from threading import Event
 
-from headrace.arguments import settings_of
-from headrace.contract.errors import HeadraceError
-from headrace.observe import serve_metrics, start_logging
-from services.planner.service import Gauges, Service
+from headrace.contract.settings import Settings
+from headrace.observe import Pulse, serve_metrics
+from headrace.service import serve
+from services.planner.service import LIMIT_S, Gauges, Service
 
 
-def main() -> int:
-    """The exit code: 0 after SIGTERM or SIGINT, else that of the error."""
-    log = start_logging("planner", "INFO")
-    stopping = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    try:
-        settings = settings_of("services.planner", "Write train.plan.")
-        log.setLevel(settings.log.level)
-        local = settings.local
-        log.info("metrics", extra={"port": serve_metrics(local.ports.planner_metrics, local.bind)})
-        service = Service(settings, Gauges())
-        try:
-            service.run(stopping)
-        finally:
-            service.close()
-    except HeadraceError as error:
-        log.error(str(error), extra={"exit_code": error.exit_code})
-        return error.exit_code
-    return 0
+def plan(settings: Settings, stopping: Event) -> None:
+    """Plan until told to stop."""
+    local, pulse = settings.local, Pulse(LIMIT_S)
+    serve_metrics(local.ports.planner_metrics, local.bind, pulse)
+    with closing(Service(settings, Gauges(), pulse)) as service:
+        service.run(stopping)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve("planner", "Write train.plan.", plan))

@@ -58,4 +58,4 @@ class BlockReader:
                 f"{at}: made with tokenizer {block.tokenizer}, the plan began with {self.tokenizer}: one plan has one"
                 " tokenizer"
             )
-        return Arrival(at.partition, at.offset, len(block.tokens), block_digest(value))
+        return Arrival(at.partition, at.offset, len(block.tokens), block_digest(value), message.timestamp()[1])

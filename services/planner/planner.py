@@ -11,12 +11,16 @@ from headrace.contract.plan import PlanRecord, Run, Step
 
 @dataclass(frozen=True)
 class Arrival:
-    """One block as the planner sees it. `digest` is `digests.block_digest` of the record's bytes."""
+    """One block as the planner sees it. `digest` is `digests.block_digest` of the record's bytes.
+
+    `published`: when the oldest of its documents was, in epoch milliseconds; no part of the plan.
+    """
 
     partition: int
     offset: int
     tokens: int
     digest: bytes
+    published: int = 0
 
 
 @dataclass(frozen=True)

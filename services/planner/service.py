@@ -9,13 +9,15 @@ from threading import Event
 from headrace.contract import metrics
 from headrace.contract.settings import Settings
 from headrace.kafka import Cluster
-from headrace.observe import register
+from headrace.observe import Pulse, register
 from services.planner.blocks import BlockReader
 from services.planner.log import PlanLog, ensure_origin
 from services.planner.planner import Planner, Tail
 from services.planner.throttle import Patience, ReportReader, Throttle
 
 POLL_S = 0.1
+LIMIT_S = 60.0
+"""A loop that has not come round for so long hangs: the broker has 30 s to take a step."""
 PATIENCE_S = 30.0
 """A planner that the throttle has held back for so long says so, and again every so often."""
 PARTITIONS_S = 30.0
@@ -33,13 +35,15 @@ class Gauges:
         self.step = register(metrics.PLANNED_STEP)
         self.lead = register(metrics.PLANNER_LEAD)
         self.waiting = register(metrics.PLANNER_WAITING)
+        self.age = register(metrics.TEXT_AGE).labels("plan")
 
 
 class Service:
     """All that the process holds. Made once; `run` blocks until `stopping` is set or an error ends it."""
 
-    def __init__(self, settings: Settings, gauges: Gauges) -> None:
+    def __init__(self, settings: Settings, gauges: Gauges, pulse: Pulse) -> None:
         self.gauges = gauges
+        self.pulse = pulse
         cluster = Cluster(settings)
         self.plan = PlanLog(cluster)
         origin = ensure_origin(cluster, self.plan, _now_ms())
@@ -56,6 +60,7 @@ class Service:
         """Plan until told to stop; then plan what is held, if the throttle allows."""
         looked = time.monotonic()
         while not stopping.is_set():
+            self.pulse.beat()
             self.listen()
             self.gather()
             now = time.monotonic()
@@ -90,8 +95,10 @@ class Service:
             return
         self.patience.over()
         self.gauges.waiting.set(0)
+        oldest = min(block.published for block in self.planner.held)
         step = self.planner.close(_now_ms())
         self.plan.append(step)
+        self.gauges.age.set(time.time() - oldest / 1000)
         self.gauges.steps.inc()
         self.gauges.blocks.inc(step.block_count)
         self.gauges.step.set(step.step)

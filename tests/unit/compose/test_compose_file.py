@@ -177,7 +177,8 @@ def test_prometheus_asks_every_process_that_has_metrics() -> None:
     ports = settings.local.ports
     ranks = {f"trainer:{ports.trainer_metrics + rank}" for rank in range(settings.trainer.ranks)}
     flink = {f"jobmanager:{ports.jobmanager_metrics}", f"taskmanager:{ports.taskmanager_metrics}"}
-    assert asked == {f"planner:{ports.planner_metrics}", "kafka-exporter:9308"} | ranks | flink
+    own = {f"{name}:{getattr(ports, f'{name}_metrics')}" for name in (parts.PLANNER, parts.JOBS, parts.EXPORTER)}
+    assert asked == own | ranks | flink
     assert {target.partition(":")[0] for target in asked} <= services("cpu,observe").keys()
     assert "trainer" in SERVICES["trainer-gpu"]["networks"]["default"]["aliases"]
 
@@ -187,8 +188,9 @@ def test_health_is_asked_where_processes_listen() -> None:
     ports = settings.local.ports
     asked = {name: " ".join(SERVICES[name]["healthcheck"]["test"]) for name in parts.ALL if name in SERVICES}
     assert f"127.0.0.1:{ports.broker}" in asked["broker"]
-    assert f"127.0.0.1:{ports.planner_metrics}" in asked["planner"]
-    assert f"127.0.0.1:{ports.trainer_metrics}+{settings.trainer.ranks}" in asked["trainer"]
+    assert f"127.0.0.1:{ports.planner_metrics}/healthz" in asked["planner"]
+    assert f"127.0.0.1:{ports.exporter_metrics}/healthz" in asked["exporter"]
+    assert f"127.0.0.1:{ports.trainer_metrics}+{settings.trainer.ranks}/healthz" in asked["trainer"]
     assert all(f":{ports.flink}/" in asked[name] for name in ("jobmanager", "taskmanager", "jobs"))
 
 

@@ -18,6 +18,7 @@ from headrace.local.process import Part
 from headrace.local.state import PartState
 from headrace.local.supervisor import Supervisor
 from headrace.local.watched import Moment, Watched
+from headrace.observe import Pulse
 
 SERVES = "import socket, time; kept = socket.create_server(('127.0.0.1', {port})); time.sleep(600)"
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SERVES
@@ -33,7 +34,7 @@ def supervisor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]
     chosen = ports.choose(settings)
     settings = settings.model_copy(update={"local": settings.local.model_copy(update={"ports": chosen})})
     state.run_dir(folder).mkdir()
-    made = Supervisor(settings, (), None)
+    made = Supervisor(settings, (), None, Pulse(60))
     for name, program, port in (
         (parts.PLANNER, SERVES, chosen.planner_metrics),
         (parts.TRAINER, DEAF, chosen.trainer_metrics),
