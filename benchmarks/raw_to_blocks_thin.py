@@ -24,7 +24,7 @@ import psutil
 from benchmarks.local import stack
 from benchmarks.results import tell
 from benchmarks.texts import texts
-from flink_jobs.text.accept import accept
+from flink_jobs.text.accept import Cleaner
 from flink_jobs.text.normalise import fingerprint
 from flink_jobs.text.pack import Encoded, Window, pack
 from flink_jobs.text.tokens import Encoder
@@ -131,11 +131,11 @@ def bare_loop(first: int, documents: Sequence[bytes], barrier: Any) -> tuple[flo
 
 def work(documents: Sequence[bytes], partition: int, settings: Settings, encoder: Encoder) -> int:
     """All that the jobs do to the documents, without the jobs; the bytes of all blocks."""
-    size, seen = 0, set[bytes]()
+    size, seen, cleaner = 0, set[bytes](), Cleaner(settings.clean)
     shards: dict[int, list[Encoded]] = defaultdict(list)
     for offset, value in enumerate(documents):
         try:
-            document = accept(value, HEADERS, (partition, offset), 0, settings.clean)
+            document = cleaner.accept(value, HEADERS, (partition, offset), 0)
         except Rejected:
             continue
         if (mark := fingerprint(document.text)) in seen:

@@ -421,7 +421,7 @@ SHAPES = [
     plain("hashes", "# good # words # and # more # of # them", "gopher_too_many_hashes"),
     plain("ellipses", "good words... and more... of them...", "gopher_too_many_ellipsis"),
     plain("a list", "\n".join(f"- good item number {number}" for number in "abcdef"), "gopher_too_many_bullets"),
-    plain("one line a hundred times", "the same good words again\n" * 100, "dup_line_chars"),
+    plain("one line a hundred times", "the same good words again\n" * 100, "gopher_repetition"),
     plain("a placeholder", "Lorem ipsum dolor sit amet consectetur", "lorem_ipsum"),
     plain("single letters", "a b c d e f g h", "gopher_below_avg_threshold"),
     plain("a hexadecimal dump", "00000010 6f6d6520 776f7264 73000000", "gopher_below_alpha_threshold"),

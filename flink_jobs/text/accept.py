@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from fnmatch import translate
 
-from flink_jobs.text.normalise import normalise
-from flink_jobs.text.quality import check
-from headrace.contract.documents import CleanDocument, decode_raw
-from headrace.contract.errors import Rejected
-from headrace.contract.settings import Clean
+from flink_jobs.text.draft import Draft
+from flink_jobs.text.steps import Step, run, steps_of
+from headrace.contract.cleaning import Clean
+from headrace.contract.documents import CleanDocument, RawDocument, decode_raw
+
+Headers = Mapping[str, bytes | None]
 
 
-def accept(
-    value: bytes | None, headers: Mapping[str, bytes | None], raw: tuple[int, int], published: int, rules: Clean
-) -> CleanDocument:
-    """Decode, normalise and judge a record of `text.raw`; its time is its own, else `published` (epoch milliseconds).
+class Cleaner:
+    """Makes clean documents by the profiles of their sources. One for each worker; can be pickled."""
 
-    Raises Rejected with the first reason that applies.
-    """
-    said = decode_raw(value, headers, rules.max_document_bytes)
-    text = normalise(said.text, rules.normal_form)
-    if not text:
-        raise Rejected("empty")
-    if rules.quality:
-        check(text, rules.min_words, rules.max_words)
-    return CleanDocument(
-        raw=raw,
-        id=said.id,
-        source=said.source,
-        time=published if said.time is None else said.time,
-        language=None,
-        text=text,
-        label=said.label,
-    )
+    def __init__(self, rules: Clean) -> None:
+        self.rules = rules
+        by_name = {name: steps_of(profile, rules) for name, profile in rules.profiles.items()}
+        self._usual = by_name[rules.profile]
+        self._others = [(re.compile(translate(pattern)), by_name[name]) for pattern, name in rules.patterns]
+
+    def decode(self, value: bytes | None, headers: Headers) -> RawDocument:
+        """A record of `text.raw` as its publisher meant it. Raises Rejected."""
+        return decode_raw(value, headers, self.rules.max_document_bytes)
+
+    def steps(self, source: str) -> tuple[Step, ...]:
+        """What is done to a text of that source."""
+        return next((steps for pattern, steps in self._others if pattern.match(source)), self._usual)
+
+    def accept(self, value: bytes | None, headers: Headers, raw: tuple[int, int], published: int) -> CleanDocument:
+        """Decode, mend and judge a record of `text.raw`; its time is its own, else `published` (epoch milliseconds).
+
+        Raises Rejected with the first reason that applies.
+        """
+        said = self.decode(value, headers)
+        draft = run(Draft(said.text), self.steps(said.source))
+        return CleanDocument(
+            raw=raw,
+            id=said.id,
+            source=said.source,
+            time=published if said.time is None else said.time,
+            language=draft.language,
+            text=draft.text,
+            label=said.label,
+        )

@@ -11,7 +11,8 @@ import xxhash
 
 LINE_END = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff]")
-SPACES = re.compile("[\t \xa0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
+BLANKS = "\t \xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+SPACES = re.compile(f"[{BLANKS}]+")
 LINE_GAP = re.compile("( ?\n)+")
 
 HIDDEN_MARKS = dict.fromkeys(map(ord, "\u0f73\u0f75\u0f81\uff9e\uff9f"), "\u0301")
@@ -23,16 +24,20 @@ JOINER = "\u034f"
 NormalForm = Literal["NFC", "NFKC"]
 
 
-def normalise(text: str, form: NormalForm) -> str:
+def normalise(text: str, form: NormalForm, layout: bool = False) -> str:
     """The text in one Unicode normal form, without control characters and byte order marks, white space collapsed.
 
     Every line end becomes \\n, a run of spaces and tabs one space, three or more line ends two; no line ends in a
     space, and nothing stands around the whole. Applying it twice changes nothing more. May be empty.
+
+    With `layout` what indents and parts lines stays, as code needs it; only what stands behind a line goes.
     """
     text = CONTROL.sub("", LINE_END.sub("\n", text))
     # Only now: a removed control character may have stood between a letter and its accent.
     if not text.isascii():
         text = unicodedata.normalize(form, _stream_safe(text, form))
+    if layout:
+        return "\n".join(line.rstrip(BLANKS) for line in text.split("\n")).strip("\n")
     return LINE_GAP.sub(_at_most_two, SPACES.sub(" ", text)).strip(" \n")
 
 

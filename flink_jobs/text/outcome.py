@@ -8,16 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
-from flink_jobs.text.accept import accept
+from flink_jobs.text.accept import Cleaner
 from flink_jobs.text.normalise import fingerprint
 from flink_jobs.text.pack import Encoded
 from flink_jobs.text.tokens import Encoder
+from headrace.contract.cleaning import Clean
 from headrace.contract.digests import shard_of
 from headrace.contract.documents import CleanDocument, RejectedHeaders, headers_to_keep
 from headrace.contract.errors import Coordinate, RecordError, Rejected
 from headrace.contract.record import check_schema
-from headrace.contract.settings import Clean
 from headrace.contract.topics import LARGEST_OUTPUT_BYTES
 
 CleanRow = tuple[bytes | None, bytes | None, dict[str, bytes]]
@@ -40,11 +41,16 @@ class CleanJudge:
 
     rules: Clean
 
+    @cached_property
+    def cleaner(self) -> Cleaner:
+        """Made by the first document of a worker."""
+        return Cleaner(self.rules)
+
     def __call__(
         self, value: bytes | None, headers: Mapping[str, bytes | None], raw: tuple[int, int], published: int
     ) -> CleanRow:
         try:
-            document = accept(value, headers, raw, published, self.rules)
+            document = self.cleaner.accept(value, headers, raw, published)
             encoded = document.encode()
             if len(encoded) > LARGEST_OUTPUT_BYTES:
                 raise Rejected("too_long", f"{len(encoded)} bytes encoded, limit {LARGEST_OUTPUT_BYTES}")

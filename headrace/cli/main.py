@@ -26,6 +26,7 @@ from headrace.cli import (
     tokenizer,
     topics,
     train,
+    trying,
     up,
     verify,
 )
@@ -57,6 +58,7 @@ app.add_typer(jobs.app)
 app.add_typer(topics.app)
 app.command()(settings.settings)
 app.command()(publish.publish)
+app.command("try")(trying.try_)
 app.add_typer(checkpoints.app)
 app.add_typer(runs.app)
 app.command()(train.train)

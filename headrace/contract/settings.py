@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,20 +21,16 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from headrace.contract.cleaning import Clean
 from headrace.contract.errors import SettingsError
-from headrace.contract.topics import MIB, TRANSACTION_TIMEOUT_MS
+from headrace.contract.group import Group
+from headrace.contract.topics import TRANSACTION_TIMEOUT_MS
 
 PREFIX = "HEADRACE_"
 CONFIG_VARIABLE = "HEADRACE_CONFIG"
 DEFAULT_FILE = "headrace.toml"
 SHIPPED_MODELS = ("small", "tiny")
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class Group(BaseModel):
-    """One table of the tree; every field has a description, which `headrace settings` prints."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Kafka(Group):
@@ -46,17 +42,6 @@ class Kafka(Group):
     transaction_timeout_ms: int = Field(
         TRANSACTION_TIMEOUT_MS, ge=10_000, description="of the Flink sinks; must outlive the longest outage"
     )
-
-
-class Clean(Group):
-    """The clean job."""
-
-    max_document_bytes: int = Field(MIB, ge=1, le=3 * MIB, description="a longer document is rejected, too_long")
-    normal_form: Literal["NFC", "NFKC"] = Field("NFC", description="Unicode normal form of accepted text")
-    quality: bool = Field(True, description="apply the quality rules; without them only decoding can reject")
-    min_words: int = Field(3, ge=0, description="fewer words are rejected, gopher_short_doc (Gopher itself: 50)")
-    max_words: int = Field(100_000, ge=1, description="more words are rejected, gopher_long_doc")
-    dedup_ttl_hours: int = Field(24, ge=0, description="how long a text is remembered since last seen; 0 for ever")
 
 
 class Tokenizer(Group):
@@ -302,7 +287,7 @@ def load(
 
 def describe() -> Iterator[tuple[str, Any, str]]:
     """(key, default, description) of every setting."""
-    yield from _describe(Settings, "")
+    yield from _describe(Settings(), "")
 
 
 def variable(key: str) -> str:
@@ -319,13 +304,13 @@ def flatten(tree: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, An
             yield before + name, value
 
 
-def _describe(group: type[BaseModel], before: str) -> Iterator[tuple[str, Any, str]]:
-    for name, field in group.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from _describe(kind, f"{before}{name}.")
+def _describe(group: BaseModel, before: str) -> Iterator[tuple[str, Any, str]]:
+    for name, field in type(group).model_fields.items():
+        value = getattr(group, name)
+        if isinstance(value, BaseModel):
+            yield from _describe(value, f"{before}{name}.")
         else:
-            yield before + name, field.default, field.description or ""
+            yield before + name, value, field.description or ""
 
 
 def _from_file(path: Path | None) -> Iterator[tuple[str, Any, str]]:

@@ -30,6 +30,10 @@ def test_later_sources_win_and_are_remembered(tmp_path: Path) -> None:
         ("trainer.ranks=0", "greater than or equal to 1"),
         ("qwertz=1", "headrace settings"),
         ("trainer.ranks", "write it as key=value"),
+        ("clean.sources=mail", "'mail' is not SOURCE=PROFILE with one of chat, mail,"),
+        ("clean.sources=a=b", "'a=b' is not SOURCE=PROFILE"),
+        ("clean.profile=blog", "'chat', 'mail', 'web'"),
+        ("clean.chat.min_word=1", "did you mean clean.chat.min_words?"),
     ],
 )
 def test_a_wrong_setting_names_key_value_and_fix(assignment: str, says: str) -> None:
@@ -50,7 +54,13 @@ def test_a_wrong_variable_or_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_child_process_gets_the_same_tree() -> None:
-    assignments = ["trainer.ranks=5", "clean.quality=false", "kafka.topic_prefix=07", "planner.linger_s=0.5"]
+    assignments = [
+        "trainer.ranks=5",
+        "clean.web.min_words=7",
+        "clean.sources=a*=mail",
+        "kafka.topic_prefix=07",
+        "planner.linger_s=0.5",
+    ]
     parent = settings.load(assignments=assignments, environment={}).settings
     child = settings.load(environment=parent.environment()).settings
     assert child == parent

@@ -2,10 +2,10 @@
 
 import pytest
 
-from flink_jobs.text.accept import accept
+from flink_jobs.text.accept import Cleaner
+from headrace.contract.cleaning import Clean
 from headrace.contract.documents import CleanDocument
 from headrace.contract.errors import Rejected
-from headrace.contract.settings import Clean
 
 RAW, PUBLISHED = (2, 17), 1_700_000_000_000
 JSON = {"content-type": b"application/json"}
@@ -13,7 +13,7 @@ JSON = {"content-type": b"application/json"}
 
 def judged(value: bytes | None, headers: dict[str, bytes | None] | None = None, **rules: object) -> CleanDocument | str:
     try:
-        return accept(value, headers or {}, RAW, PUBLISHED, Clean.model_validate(rules))
+        return Cleaner(Clean.model_validate(rules)).accept(value, headers or {}, RAW, PUBLISHED)
     except Rejected as no:
         return no.reason
 
@@ -55,5 +55,28 @@ def test_reasons(value: bytes | None, reason: str) -> None:
 
 
 def test_quality_rules_can_be_switched_off() -> None:
-    assert isinstance(judged(b"#", quality=False), CleanDocument)
-    assert judged(b" ", quality=False) == "empty"
+    assert isinstance(judged(b"#", profile="none"), CleanDocument)
+    assert judged(b" ", profile="none") == "empty"
+
+
+def test_a_source_has_the_profile_of_the_first_pattern_that_fits() -> None:
+    rules = {"profile": "docs", "sources": "raw-*=none, *-log=none, raw-chat=docs"}
+    for source, outcome in {
+        "raw-chat": "#",
+        "app-log": "#",
+        "logs": "gopher_short_doc",
+        "": "gopher_short_doc",
+    }.items():
+        said = judged(b"#", {"source": source.encode()}, **rules)
+        assert (said.text if isinstance(said, CleanDocument) else said) == outcome
+
+
+def test_a_profile_can_be_changed_in_one_value() -> None:
+    assert judged(b"some good words", chat={"min_words": 4}) == "gopher_short_doc"
+    assert judged(b"a b c d e", chat={"min_words": 4}) == "gopher_below_avg_threshold", "the rest of it stays"
+
+
+def test_code_keeps_what_indents_it() -> None:
+    document = judged(b"\n\ndef f():  \n\n\n\treturn  1\n", profile="code")
+    assert isinstance(document, CleanDocument)
+    assert document.text == "def f():\n\n\n\treturn  1"

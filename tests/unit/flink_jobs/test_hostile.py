@@ -1,7 +1,7 @@
 """The table of hostile documents, through the jobs' functions alone; and whatever hypothesis comes up with."""
 
 import json
-from typing import Literal
+from typing import Literal, get_args
 
 import pytest
 from hypothesis import given
@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from flink_jobs.text.outcome import CleanJudge, CleanRow, TokenizeJudge, raw_of
 from flink_jobs.text.pack import Encoded
 from flink_jobs.text.tokens import Encoder
+from headrace.contract.cleaning import Clean, ProfileName
 from headrace.contract.documents import REASONS, CleanDocument, RejectedHeaders
 from headrace.contract.errors import Coordinate
-from headrace.contract.settings import ROOT, Clean
+from headrace.contract.settings import ROOT
 from tests.hostile import ACCEPTED, HARMLESS, TABLE, Hostile
 
 AT = Coordinate("text.clean", 1, 5)
@@ -75,17 +76,23 @@ values = st.one_of(
 )
 
 
-@given(values, some_headers, st.integers(0, 2**43), st.sampled_from(["NFC", "NFKC"]), st.booleans())
+@given(
+    values,
+    some_headers,
+    st.integers(0, 2**43),
+    st.sampled_from(["NFC", "NFKC"]),
+    st.sampled_from(get_args(ProfileName)),
+)
 def test_any_record_has_one_outcome(
     tokenize: TokenizeJudge,
     value: bytes | None,
     headers: dict[str, bytes | None],
     published: int,
     form: Literal["NFC", "NFKC"],
-    quality: bool,
+    profile: ProfileName,
 ) -> None:
     """Never an error, and never one that only the outermost guard caught; then the same for stage tokenize."""
-    rules = Clean(normal_form=form, quality=quality, max_document_bytes=150)
+    rules = Clean(normal_form=form, profile=profile, max_document_bytes=150)
     row = CleanJudge(rules)(value, headers, RAW, published)
     reason = reason_of(row)
     assert reason == ACCEPTED or (reason in REASONS and reason != "internal_error"), row[2]

@@ -13,10 +13,11 @@ from flink_jobs.text.pack import Encoded
 from flink_jobs.text.tokens import Encoder
 from flink_jobs.tokenize.udtf import PackFunction, TokenizeFunction
 from headrace.contract.blocks import Block, Seal
+from headrace.contract.cleaning import Clean
 from headrace.contract.digests import block_digest, run_digest, shard_of
 from headrace.contract.documents import CleanDocument, RejectedHeaders
 from headrace.contract.errors import ContractError, Coordinate, SchemaError
-from headrace.contract.settings import ROOT, Clean
+from headrace.contract.settings import ROOT
 from headrace.contract.topics import BLOCKS, LARGEST_OUTPUT_BYTES, WINDOWS
 
 TIME = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
@@ -63,7 +64,7 @@ def test_a_rejected_document_keeps_its_bytes(value: bytes | None) -> None:
 def test_an_output_that_no_record_could_hold_is_a_reject() -> None:
     """A letter of three bytes becomes eighteen in the normal form: the limit on the input alone is not enough."""
     value = ("ab " * 300_000 + "\ufdfa" * 300_000).encode()
-    rules = Clean(max_document_bytes=3 * 2**20, normal_form="NFKC", quality=False)
+    rules = Clean(max_document_bytes=3 * 2**20, normal_form="NFKC", profile="none")
     kept, fingerprint, headers = cleaned(value, rules)
     assert (kept, fingerprint, headers.reason) == (value, None, "too_long")
     assert str(LARGEST_OUTPUT_BYTES) in headers.detail
