@@ -15,7 +15,7 @@ from headrace.contract.settings import Settings
 @with_settings
 def restart(
     settings: Settings,
-    part: Annotated[str, typer.Argument(help="broker, jobmanager, taskmanager, workers, jobs, planner, trainer or exporter")],
+    part: Annotated[str, typer.Argument(help="A part, as `headrace status` names it.")],
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="Give up waiting after this.")] = 180.0,
 ) -> None:
     """End one part, start it again, and wait until it runs; one that had failed for good gets a new chance.
