@@ -285,7 +285,7 @@ class Cluster:
         reader = Consumer(consumer_config(self.brokers, self.settings.topic(group)))
         try:
             wanted = [TopicPartition(self.settings.topic(name), p) for p in range(self._count(name))]
-            found = self._patiently(lambda: reader.committed(wanted, timeout=self.timeout_s))
+            found: list[TopicPartition] = self._patiently(lambda: reader.committed(wanted, timeout=self.timeout_s))
             return {part.partition: part for part in found if part.offset >= 0}
         except KafkaException as error:
             raise DependencyError(f"group {group}: {error.args[0].str()}") from error
@@ -395,7 +395,6 @@ class Cluster:
 
 def transactional_producer(settings: Settings, transactional_id: str) -> Producer:
     """A producer that owns `transactional_id`: fences any older owner and aborts its open transaction. Blocks."""
-    config = producer_config(brokers_of(settings), **{"transactional.id": settings.topic(transactional_id)})
-    producer = Producer(config)
+    producer = Producer(producer_config(brokers_of(settings), **{"transactional.id": settings.topic(transactional_id)}))
     producer.init_transactions(30)
     return producer
