@@ -54,9 +54,8 @@ def train(run: Run, state: State, steps: Iterable[Work | None]) -> None:
     Every rank calls this with the same plan and its own blocks. Raises ContractError when ranks or data disagree,
     PeerLost when a rank is gone; in both cases the weights are those of the last complete step.
     """
-    settings, group, watch = run.settings.trainer, run.group, run.watch
-    width = sum(parameter.numel() for parameter in state.parameters) + 1
-    watch.enter("wait", state.step)
+    settings = run.settings.trainer
+    run.watch.enter("wait", state.step)
     for work in steps:
         guard(settings.watchdog_s)
         run.control.look()
@@ -65,50 +64,50 @@ def train(run: Run, state: State, steps: Iterable[Work | None]) -> None:
             if run.control.stop_idle:
                 break
             rest(run, state)
-            watch.enter("wait")
-            continue
-        watch.enter("agree")
-        try:
-            asked = group.agree(header(run, work))
-        except PeerLost:
-            if not run.control.stop_idle:
-                raise
-            break  # the peer was told to stop before it had this step
-
-        watch.enter("compute")
-        leaves = leaf_count(work.step.block_count, settings.leaf_blocks)
-        mine = leaves_of(group.rank, group.size, leaves)
-        reduction = REDUCTIONS[settings.reduction](leaves, width, group)
-        own: list[LeafFacts] = []
-        for leaf, fetched in zip(mine, by_leaf(work.blocks, settings.leaf_blocks), strict=False):  # see check_fed
-            gradients, fact = learn(run, state, work.step.step, leaf, fetched)
-            reduction.add(leaf, gradients)
-            own.append(fact)
-
-        watch.enter("reduce")
-        facts = [fact for of_rank in group.gather(own) for fact in of_rank]
-        check_fed(work.step, facts)
-        total, loss = torch.split(reduction.finish(), [width - 1, 1])
-        watch.enter("checkpoint")
-        run.saver.hold()
-
-        watch.enter("update")
-        rate = learning_rate(settings, run.settings.nominal_tokens, state.tokens, work.step.tokens)
-        update = apply_update(state.optimizer, state.parameters, total, work.step.tokens, rate, settings.clip_norm)
-        digests = [block for fact in facts for block in fact.digests]
-        state.advance(work.step, fed_next(state.fed, work.step.seq, digests))
-
-        watch.enter("report")
-        run.reporter.step(report(run, state, work, facts, loss.item() / work.step.tokens, update))
-        if asked.stop:
-            break
-        if asked.save or state.step % settings.checkpoint_steps == 0:
-            save(run, state)
-        watch.enter("wait", state.step)
+        else:
+            asked = agree(run, work)
+            if asked is None:
+                break
+            apply(run, state, work)
+            if asked.stop:
+                break
+            if asked.save or state.step % settings.checkpoint_steps == 0:
+                save(run, state)
+        run.watch.enter("wait", state.step)
     else:
         hear(run, run.saver.settle())
         return
     leave(run, state)
+
+
+def apply(run: Run, state: State, work: Work) -> None:
+    """One step: this rank's leaves, the sum over all of them, the update, the report."""
+    settings, group, step, watch = run.settings.trainer, run.group, work.step, run.watch
+    watch.enter("compute")
+    leaves = leaf_count(step.block_count, settings.leaf_blocks)
+    width = sum(parameter.numel() for parameter in state.parameters) + 1  # behind the gradients stands the loss
+    reduction = REDUCTIONS[settings.reduction](leaves, width, group)
+    own: list[LeafFacts] = []
+    mine = leaves_of(group.rank, group.size, leaves)
+    for leaf, fetched in zip(mine, by_leaf(work.blocks, settings.leaf_blocks), strict=False):  # see check_fed
+        gradients, fact = learn(run, state, step.step, leaf, fetched)
+        reduction.add(leaf, gradients)
+        own.append(fact)
+
+    watch.enter("reduce")
+    facts = [fact for of_rank in group.gather(own) for fact in of_rank]
+    check_fed(step, facts)
+    total, loss = torch.split(reduction.finish(), [width - 1, 1])
+    watch.enter("checkpoint")
+    run.saver.hold()
+
+    watch.enter("update")
+    rate = learning_rate(settings, run.settings.nominal_tokens, state.tokens, step.tokens)
+    update = apply_update(state.optimizer, state.parameters, total, step.tokens, rate, settings.clip_norm)
+    state.advance(step, fed_next(state.fed, step.seq, [block for fact in facts for block in fact.digests]))
+
+    watch.enter("report")
+    run.reporter.step(report(run, state, work, facts, loss.item() / step.tokens, update))
 
 
 def learn(run: Run, state: State, step: int, leaf: int, fetched: Sequence[Fetched]) -> tuple[torch.Tensor, LeafFacts]:
@@ -134,10 +133,16 @@ def by_leaf(blocks: Sequence[Fetched], leaf_blocks: int) -> list[Sequence[Fetche
     return [blocks[start : start + leaf_blocks] for start in range(0, len(blocks), leaf_blocks)]
 
 
-def header(run: Run, work: Work) -> Header:
-    """What this rank says before a step."""
+def agree(run: Run, work: Work) -> Header | None:
+    """Say which step this rank holds; returns what rank 0 asks for. None if a peer was told to stop before."""
+    run.watch.enter("agree")
     fingerprint = digest(run.saver.identity.fingerprint)
-    return Header(work.step.seq, work.digest, fingerprint, wants_checkpoint(run), run.control.stop)
+    try:
+        return run.group.agree(Header(work.step.seq, work.digest, fingerprint, wants_checkpoint(run), run.control.stop))
+    except PeerLost:
+        if run.control.stop_idle:
+            return None
+        raise
 
 
 def report(run: Run, state: State, work: Work, facts: Sequence[LeafFacts], loss: float, update: Update) -> StepReport:
