@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import psutil
 
@@ -13,6 +15,11 @@ from headrace.contract.settings import Ports, Settings
 HOST = "127.0.0.1"
 RANKS = 16
 """Ports in a row that are looked for when trainer.metrics is 0: so far a running stack's trainer can grow."""
+
+LOWEST = 10_000
+OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
+"""From where to where Linux takes the ports of outgoing connections."""
+TRIES = 1000
 
 
 def choose(settings: Settings) -> Ports:
@@ -29,7 +36,7 @@ def choose(settings: Settings) -> Ports:
         trainer = given.pop("trainer_metrics")
         for rank in range(ranks if trainer else 0):
             held.enter_context(_bind(trainer + rank, "local.ports.trainer_metrics"))
-        chosen = {name: port or _free(held) for name, port in given.items()}
+        chosen = {name: port or _free_row(held) for name, port in given.items()}
         return Ports(**chosen, trainer_metrics=trainer or _free_row(held, max(ranks, RANKS)))
 
 
@@ -46,20 +53,17 @@ def free_row(length: int) -> int:
         return _free_row(held, length)
 
 
-def _free(held: ExitStack) -> int:
-    return int(held.enter_context(socket.create_server((HOST, 0))).getsockname()[1])
-
-
-def _free_row(held: ExitStack, length: int) -> int:
-    """The first of `length` free ports in a row."""
-    for _ in range(100):
-        first = _free(held)
-        try:
-            for port in range(first + 1, first + length):
+def _free_row(held: ExitStack, length: int = 1) -> int:
+    """The first of `length` ports in a row that nobody uses now, nor any outgoing connection later: one could take the
+    port of a part while that restarts.
+    """
+    outgoing = int(OUTGOING.read_text().split()[0])
+    for _ in range(TRIES):
+        first = random.randrange(LOWEST, outgoing - length)
+        with suppress(OSError):
+            for port in range(first, first + length):
                 held.enter_context(socket.create_server((HOST, port)))
-        except (OSError, OverflowError):
-            continue
-        return first
+            return first
     raise DependencyError(f"no {length} free ports in a row on {HOST}: end what holds them, or set the ports")
 
 

@@ -44,3 +44,12 @@ def test_a_taken_port_of_a_later_rank_is_found() -> None:
         pytest.raises(DependencyError, match=rf"port {first + 1} \(local\.ports\.trainer_metrics\)"),
     ):
         ports.choose(make(f"local.ports.trainer_metrics={first}", "trainer.ranks=2"))
+
+
+def test_no_outgoing_connection_takes_a_chosen_port() -> None:
+    """Seen: while a rank was started again, a client's connection had its port for a minute."""
+    outgoing = int(ports.OUTGOING.read_text().split()[0])
+    for _ in range(20):
+        chosen = ports.choose(make())
+        assert max(chosen.model_dump().values()) < outgoing
+        assert chosen.trainer_metrics + ports.RANKS <= outgoing
