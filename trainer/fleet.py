@@ -270,4 +270,6 @@ def run(settings: Settings) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # else libraries that torch brings along write a page on what they leak, behind the reason
