@@ -25,20 +25,14 @@ from typing import NamedTuple
 import torch.distributed as dist
 
 from benchmarks.results import machine, tell
-from benchmarks.trainers import Listener, Nobody, Planned, planned, write_model
+from benchmarks.trainers import Planned, open_run, planned, write_model
 from headrace.contract.digests import block_digest
 from headrace.contract.settings import Settings, load
 from trainer.assemble import Share, Work
 from trainer.board import Board
-from trainer.checkpoint import Checkpoints
 from trainer.fingerprint import make_deterministic
 from trainer.group import Group, Place, choose_device, join
-from trainer.loop import Run, train
-from trainer.report import Stopwatch
-from trainer.saver import Saver
-from trainer.schedule import Schedule
-from trainer.start import Source, begin, resume
-from trainer.state import State
+from trainer.loop import train
 
 STEP_TOKENS = 4096
 REDUCTIONS = ("canonical", "plain")
@@ -81,19 +75,6 @@ def settings_of(folder: Path, model: Path, reduction: str) -> Settings:
         environment={"HEADRACE_CONFIG": os.devnull},
         assignments=[f"local.data_dir={folder}", *(f"trainer.{name}={value}" for name, value in values.items())],
     ).settings
-
-
-def open_run(settings: Settings, group: Group) -> tuple[Run, State]:
-    """Begin the run on all ranks."""
-    checkpoints = Checkpoints.of(settings)
-    attempt = None
-    if group.leads:
-        checkpoints.history.mkdir(parents=True)
-        attempt = begin(settings, checkpoints, Source("", {}), group.device, time.time)
-    identity, first, state = resume(settings, group, checkpoints, group.from_leader(attempt))
-    saver = Saver(checkpoints, identity, settings.tokenizer_file, time.time, first)
-    schedule, watch = Schedule(0, time.monotonic), Stopwatch(time.monotonic)
-    return Run(settings, group, saver, schedule, Listener(), Nobody(), watch, time.time), state  # type: ignore[arg-type]
 
 
 def my_work(steps: Iterable[Planned], group: Group, leaf_blocks: int) -> Iterator[Work]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +22,16 @@ from headrace.kafka import Cluster, coordinate, transactional_producer
 from services.planner.log import PlanLog, ensure_origin
 from services.planner.planner import Arrival, Planner, Tail
 from trainer.assemble import Work
+from trainer.checkpoint import Checkpoints
+from trainer.group import Group
+from trainer.loop import Run as TrainerRun
 from trainer.model import SHIPPED, vocabulary_size
 from trainer.proof import Fetched
+from trainer.report import Stopwatch
+from trainer.saver import Saver
+from trainer.schedule import Schedule
+from trainer.start import Source, begin, resume
+from trainer.state import State
 
 Planned = tuple[Step, list[Fetched]]
 
@@ -49,13 +58,13 @@ class Nobody:
     def saved(self) -> None: ...
 
 
-def write_model(folder: Path, hidden: int) -> Path:
-    """The shipped model `small` at another width."""
+def write_model(folder: Path, hidden: int, layers: int = 2) -> Path:
+    """The shipped model `small` at another width and depth."""
     config = json.loads((SHIPPED / "small/config.json").read_text())
     path = folder / f"hidden{hidden}"
     path.mkdir()
-    wider = {"hidden_size": hidden, "intermediate_size": hidden * 344 // 128}
-    (path / "config.json").write_text(json.dumps({**config, **wider}))
+    size = {"hidden_size": hidden, "intermediate_size": hidden * 344 // 128, "num_hidden_layers": layers}
+    (path / "config.json").write_text(json.dumps({**config, **size}))
     return path
 
 
@@ -154,3 +163,16 @@ def _in_turn(cluster: Cluster) -> Iterator[Fetched]:
         for partition, end in sorted(ends.items())
     ]
     return (fetched for row in zip(*read, strict=True) for fetched in row)
+
+
+def open_run(settings: Settings, group: Group) -> tuple[TrainerRun, State]:
+    """Begin the run on all ranks, with nobody who listens or asks for anything."""
+    checkpoints = Checkpoints.of(settings)
+    attempt = None
+    if group.leads:
+        checkpoints.history.mkdir(parents=True)
+        attempt = begin(settings, checkpoints, Source("", {}), group.device, time.time)
+    identity, first, state = resume(settings, group, checkpoints, group.from_leader(attempt))
+    saver = Saver(checkpoints, identity, settings.tokenizer_file, time.time, first)
+    schedule, watch = Schedule(0, time.monotonic), Stopwatch(time.monotonic)
+    return TrainerRun(settings, group, saver, schedule, Listener(), Nobody(), watch, time.time), state  # type: ignore[arg-type]
