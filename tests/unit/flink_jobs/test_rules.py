@@ -101,6 +101,10 @@ def test_every_limit(rule: Rule, reason: str, inside: str, outside: str) -> None
         (numbered(28) + "".join(f" more than one w{n:05}" for n in range(10)), "top_3_gram"),
         (numbered(30) + "".join(f" most of what it is {n:05}" for n in range(4)), "top_4_gram"),
         (numbered(48) + " " + numbered(10), "duplicated_5_n_grams"),
+        (
+            " ".join(numbered(5, n * 10 % 50) + f" {n}" for n in range(10)) + " " + numbered(5, 90),
+            "duplicated_5_n_grams",
+        ),
         (numbered(50) + " " + numbered(8) + " " + numbered(1, 90), "duplicated_8_n_grams"),
     ],
 )
