@@ -12,3 +12,4 @@ for extra in kafka flink trainer local demo; do lock "$extra" --extra "$extra" -
 lock publisher -c requirements/dev.txt
 lock parquet --extra parquet -c requirements/dev.txt
 lock tensorboard --extra trainer --extra tensorboard -c requirements/dev.txt
+lock oracle --extra oracle
