@@ -1,0 +1,106 @@
+"""datatrove as the judge of our rules: the same verdict, reason and text on real documents and on made-up ones.
+
+It lives in an environment of its own, which the first run downloads; where that cannot be had the tests are skipped.
+"""
+
+import random
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from benchmarks.peers import answers, environment
+from flink_jobs.text.draft import Draft
+from flink_jobs.text.normalise import normalise
+from flink_jobs.text.rules import c4, fineweb, gopher_quality, gopher_repetition
+from headrace.contract.errors import DependencyError, Rejected
+from headrace.contract.settings import load
+from headrace.local.corpora import chat, mail, reviews
+
+OF_ITS_OWN = {
+    "lorem_ipsum": "lorem_ipsum",
+    "curly_bracket": "c4_curly_bracket",
+    "too_few_sentences": "c4_too_few_sentences",
+    "line_punct_ratio": "fineweb_line_punct",
+    "short_line_ratio": "fineweb_short_lines",
+    "char_dup_ratio": "fineweb_char_dup",
+    "list_ratio": "fineweb_list",
+}
+"""What we call datatrove's reasons, where that is another name."""
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    try:
+        return environment(load(environment={}).settings)
+    except DependencyError as error:
+        pytest.skip(str(error))
+
+
+def quality(draft: Draft) -> None:
+    gopher_quality.check_length(draft, 50, 100_000)
+    gopher_quality.check_prose(draft)
+    gopher_quality.check_stop_words(draft, 2)
+
+
+def ours(text: str) -> list[str | None]:
+    """The four filters' reasons on one text, each alone, and the text as C4 leaves it."""
+    given: list[str | None] = []
+    edited = text
+    for rule in (quality, gopher_repetition.check_repetition, c4.keep_sentences, fineweb.check_page):
+        try:
+            draft = rule(Draft(text))
+            edited = draft.text if draft else edited
+            given.append(None)
+        except Rejected as no:
+            given.append(no.detail.split(" ")[0] if no.reason == "gopher_repetition" else no.reason)
+    return [*given, edited]
+
+
+def theirs(answer: list[str | None]) -> list[str | None]:
+    return [*(OF_ITS_OWN.get(reason or "", reason) for reason in answer[:4]), answer[4]]
+
+
+def real() -> Iterator[str]:
+    cache = load(environment={}).settings.cache_dir
+    yield from (document.text for document in islice(reviews(cache), 0, None, 8))
+    yield from (document.text for document in mail(cache))
+    yield from (document.text for document in islice(chat(cache), 5000))
+
+
+def made_up() -> Iterator[str]:
+    """Texts that stand near the limits: few words, said again and again, with signs and line ends between."""
+    dice = random.Random(1)
+    pool = [f"W{n}" + "abcdefghij"[: n % 10] for n in range(60)] + [
+        "the",
+        "of",
+        "and",
+        "that",
+        "be",
+        "to",
+        "#",
+        "-",
+        "•",
+        "...",
+        "…",
+        "2026",
+        "[1]",
+        "{",
+    ]
+    for _ in range(20_000):
+        some = dice.sample(pool, dice.randint(2, 60))
+        phrases = [" ".join(dice.choices(some, k=dice.randint(1, 12))) for _ in range(dice.randint(1, 8))]
+        gaps = [" ", ". ", "\n", "\n\n", ".\n", "...\n", "! "][: dice.randint(1, 7)]
+        yield "".join(dice.choice(phrases) + dice.choice(gaps) for _ in range(dice.randint(1, 40)))
+
+
+@pytest.mark.parametrize("texts", [real, made_up])
+def test_every_verdict_is_datatroves(texts, python: Path) -> None:  # type: ignore[no-untyped-def]
+    asked = [text for text in (normalise(text, "NFC") for text in texts()) if text]
+    seen = set()
+    for text, answer in zip(asked, answers(python, "peer_datatrove.py", asked, "verdicts"), strict=True):
+        mine, expected = ours(text), theirs(answer)  # type: ignore[arg-type]
+        assert mine == expected, text
+        seen.update(mine[:4])
+    assert len(seen) >= 15, f"the texts hit only {seen}"
