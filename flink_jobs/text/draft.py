@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from flink_jobs.text.rules.characters import SYMBOL
@@ -10,17 +11,26 @@ from flink_jobs.text.rules.characters import SYMBOL
 
 @dataclass(frozen=True)
 class Draft:
-    """`language`: an ISO 639 code, None where it is not known.
+    """`language`: an ISO 639 code, None where it is not known. `hidden`: how many private things were, by kind.
 
     Words and lines are taken once and shared by all rules that read the same text.
     """
 
     text: str
     language: str | None = None
+    hidden: Mapping[str, int] = field(default_factory=dict)
 
     def edited(self, text: str) -> Draft:
         """The same document with another text."""
         return self if text == self.text else replace(self, text=text)
+
+    def known_as(self, language: str) -> Draft:
+        """The same text, in that language."""
+        return replace(self, language=language)
+
+    def hiding(self, text: str, hidden: Mapping[str, int]) -> Draft:
+        """With another text, in which so many private things were replaced."""
+        return replace(self, text=text, hidden=hidden)
 
     @cached_property
     def words(self) -> list[str]:

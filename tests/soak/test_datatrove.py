@@ -72,22 +72,8 @@ def real() -> Iterator[str]:
 def made_up() -> Iterator[str]:
     """Texts that stand near the limits: few words, said again and again, with signs and line ends between."""
     dice = random.Random(1)
-    pool = [f"W{n}" + "abcdefghij"[: n % 10] for n in range(60)] + [
-        "the",
-        "of",
-        "and",
-        "that",
-        "be",
-        "to",
-        "#",
-        "-",
-        "•",
-        "...",
-        "…",
-        "2026",
-        "[1]",
-        "{",
-    ]
+    signs = ["the", "of", "and", "that", "be", "to", "#", "-", "•", "...", "…", "2026", "[1]", "{"]
+    pool = [f"W{n}{'abcdefghij'[: n % 10]}" for n in range(60)] + signs
     for _ in range(20_000):
         some = dice.sample(pool, dice.randint(2, 60))
         phrases = [" ".join(dice.choices(some, k=dice.randint(1, 12))) for _ in range(dice.randint(1, 8))]
