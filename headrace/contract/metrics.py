@@ -29,9 +29,9 @@ PART_UP = Metric("headrace_part_up", "gauge", "1 while the supervisor sees the p
 PART_RESTARTS = Metric("headrace_part_restarts_total", "counter", "Restarts of the part since up", ("part",))
 DISK_FREE = Metric("headrace_disk_free_bytes", "gauge", "Free where this part of the data lies", ("directory",))
 
-JOB_UP = Metric("headrace_job_present", "gauge", "1 while Flink has the job, be it starting again", ("job",))
+JOB_UP = Metric("headrace_job_present", "gauge", "1 while Flink has the job, be it starting again", ("job_name",))
 JOB_SUBMISSIONS = Metric(
-    "headrace_job_submissions_total", "counter", "Submissions of the job by this process", ("job",)
+    "headrace_job_submissions_total", "counter", "Submissions of the job by this process", ("job_name",)
 )
 
 DOCUMENTS = Metric(

@@ -179,6 +179,9 @@ def test_prometheus_asks_every_process_that_has_metrics() -> None:
     flink = {f"jobmanager:{ports.jobmanager_metrics}", f"taskmanager:{ports.taskmanager_metrics}"}
     own = {f"{name}:{getattr(ports, f'{name}_metrics')}" for name in (parts.PLANNER, parts.JOBS, parts.EXPORTER)}
     assert asked == own | ranks | flink
+    assert {job["job_name"] for job in config["scrape_configs"]} == {target.partition(":")[0] for target in asked}
+    (alertmanager,) = config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
+    assert alertmanager.partition(":")[0] in services("cpu,observe")
     assert {target.partition(":")[0] for target in asked} <= services("cpu,observe").keys()
     assert "trainer" in SERVICES["trainer-gpu"]["networks"]["default"]["aliases"]
 

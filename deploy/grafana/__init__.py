@@ -1,0 +1,1 @@
+"""The dashboards, as Python that writes dashboards/*.json: `python -m deploy.grafana`."""
