@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from headrace.contract.digests import fed_next, seed_for
@@ -22,7 +21,7 @@ from trainer.fingerprint import digest
 from trainer.group import Group, Header, PeerLost
 from trainer.model import seed_everything, token_losses
 from trainer.optimizer import Update, apply_update, learning_rate
-from trainer.proof import Fetched, LeafFacts, check_fed, read_and_hash
+from trainer.proof import FedLeaf, Fetched, LeafFacts, check_fed, read_and_hash
 from trainer.reduce import REDUCTIONS
 from trainer.report import Reporter, Stopwatch
 from trainer.saver import Failed, Saved, Saver
@@ -87,12 +86,13 @@ def apply(run: Run, state: State, work: Work) -> None:
     leaves = leaf_count(step.block_count, settings.leaf_blocks)
     width = sum(parameter.numel() for parameter in state.parameters) + 1  # behind the gradients stands the loss
     reduction = REDUCTIONS[settings.reduction](leaves, width, group)
-    own: list[LeafFacts] = []
+    fed: list[FedLeaf] = []
     mine = leaves_of(group.rank, group.size, leaves)
     for leaf, fetched in zip(mine, by_leaf(work.blocks, settings.leaf_blocks), strict=False):  # see check_fed
-        gradients, fact = learn(run, state, step.step, leaf, fetched)
+        gradients, one = learn(run, state, step.step, leaf, fetched)
         reduction.add(leaf, gradients)
-        own.append(fact)
+        fed.append(one)
+    own = [one.facts() for one in fed]  # not before: a GPU would stand still between leaves
 
     watch.enter("reduce")
     facts = [fact for of_rank in group.gather(own) for fact in of_rank]
@@ -110,8 +110,10 @@ def apply(run: Run, state: State, work: Work) -> None:
     run.reporter.step(report(run, state, work, facts, loss.item() / step.tokens, update))
 
 
-def learn(run: Run, state: State, step: int, leaf: int, fetched: Sequence[Fetched]) -> tuple[torch.Tensor, LeafFacts]:
-    """One forward and one backward pass: the leaf's flat fp32 gradients with its summed loss behind them, and facts."""
+def learn(run: Run, state: State, step: int, leaf: int, fetched: Sequence[Fetched]) -> tuple[torch.Tensor, FedLeaf]:
+    """One forward and one backward pass: the leaf's flat fp32 gradients with its summed loss behind them, and what was
+    fed.
+    """
     blocks, digests = read_and_hash(fetched, run.saver.identity.tokenizer)
     batch = make_leaf(blocks)
     seed_everything(seed_for(run.settings.trainer.seed, step, leaf))
@@ -119,13 +121,7 @@ def learn(run: Run, state: State, step: int, leaf: int, fetched: Sequence[Fetche
     loss = losses.sum()
     gradients = torch.autograd.grad(loss, state.parameters, allow_unused=True, materialize_grads=True)
     flat = torch.cat([*(gradient.reshape(-1) for gradient in gradients), loss.detach().reshape(1)])
-
-    real = batch.source >= 0
-    source = batch.source[real]
-    tokens = np.bincount(source, minlength=len(batch.sources))
-    sums = np.bincount(source, losses.detach().double().cpu().numpy()[real], len(batch.sources))
-    sources = {name: (int(tokens[i]), float(sums[i])) for i, name in enumerate(batch.sources)}
-    return flat, LeafFacts(leaf, digests, int(tokens.sum()), min(one.published for one in fetched), sources)
+    return flat, FedLeaf(leaf, digests, min(one.published for one in fetched), batch, losses.detach())
 
 
 def by_leaf(blocks: Sequence[Fetched], leaf_blocks: int) -> list[Sequence[Fetched]]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import torch
+
 from headrace.contract.blocks import Block
 from headrace.contract.digests import block_digest, run_digest
 from headrace.contract.errors import ContractError, Coordinate, RecordError
 from headrace.contract.plan import Step
 from headrace.contract.topics import PLAN
+from trainer.batch import Leaf
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,26 @@ class LeafFacts:
     tokens: int
     published: int
     sources: dict[str, tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class FedLeaf:
+    """A leaf that was fed. `losses`: fp32 [rows * columns], maybe still under way on a GPU."""
+
+    leaf: int
+    digests: tuple[bytes, ...]
+    published: int
+    batch: Leaf
+    losses: torch.Tensor
+
+    def facts(self) -> LeafFacts:
+        """Blocks until the losses are there."""
+        real = self.batch.source >= 0
+        source, names = self.batch.source[real], self.batch.sources
+        tokens = np.bincount(source, minlength=len(names))
+        sums = np.bincount(source, self.losses.double().cpu().numpy()[real], len(names))
+        sources = {name: (int(tokens[i]), float(sums[i])) for i, name in enumerate(names)}
+        return LeafFacts(self.leaf, self.digests, int(tokens.sum()), self.published, sources)
 
 
 def read_and_hash(fetched: Sequence[Fetched], tokenizer: str) -> tuple[list[Block], tuple[bytes, ...]]:
