@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import KafkaException, Message, Producer
 
-from headrace.contract.documents import REPLAY_OF, UNKNOWN_SOURCE, RejectedHeaders, decode_raw
+from headrace.contract.documents import DUPLICATES, REPLAY_OF, UNKNOWN_SOURCE, RejectedHeaders, decode_raw
 from headrace.contract.errors import Coordinate, DependencyError, HeadraceError, Rejected, SettingsError
 from headrace.contract.record import Record
 from headrace.contract.topics import MIB, RAW, RAW_RECORD_BYTES, REJECTED, REPLAY_TRANSACTIONAL_ID, REPLAYED, TOPICS
@@ -170,7 +170,7 @@ class Replayer:
         """Whether a reject is to be replayed; else it is counted as what it is."""
         if reject.said.raw in self.done or (reject.is_replay and not self.again):
             self.result.already += 1
-        elif reject.said.reason == "duplicate":
+        elif reject.said.reason in DUPLICATES:
             self.result.duplicate += 1
         elif not reject.value:
             self.result.empty += 1

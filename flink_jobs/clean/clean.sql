@@ -46,21 +46,42 @@ SELECT `value`, headers, `partition`, `offset`,
 FROM published;
 
 -- One row for every record. fingerprint: of an accepted text, else NULL. headers: why it is, or would be, rejected.
+-- bands: keys of an accepted text, of which texts that are nearly the same share one (flink_jobs/text/near.py).
 CREATE TEMPORARY VIEW judged AS
-SELECT j.`value`, j.fingerprint, j.headers, p.`timestamp`
+SELECT j.`value`, j.fingerprint, j.headers, j.bands, p.`timestamp`
 FROM dated AS p,
-  LATERAL TABLE(clean(p.`value`, p.headers, p.`partition`, p.`offset`, p.`timestamp`)) AS j(`value`, fingerprint, headers);
+  LATERAL TABLE(clean(p.`value`, p.headers, p.`partition`, p.`offset`, p.`timestamp`)) AS j(`value`, fingerprint, headers, bands);
 
 -- Only accepted documents are remembered, and of them only the fingerprint and a count.
 CREATE TEMPORARY VIEW counted AS
-SELECT `value`, headers, `timestamp`, COUNT(*) OVER (
-    PARTITION BY fingerprint ORDER BY PROCTIME() ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS n
+SELECT `value`, headers, bands, `timestamp`, COUNT(*) OVER (
+    PARTITION BY fingerprint ORDER BY PROCTIME() ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS copies
 FROM judged
 WHERE fingerprint IS NOT NULL;
+
+-- From here on a duplicate is a row without a value.
+CREATE TEMPORARY VIEW seen_0 AS
+SELECT CASE WHEN copies = 1 THEN `value` END AS `value`, headers, bands, `timestamp`, copies FROM counted;
+
+-- With clean.near_dedup this view is there once for each band, one behind the other. It counts values, never rows: a row
+-- that is a duplicate of a third text already must drop nothing, or two that are alike would each be the other's second.
+CREATE TEMPORARY VIEW seen_$band AS
+SELECT CASE WHEN alike = 1 THEN `value` END AS `value`, headers, bands, `timestamp`, copies
+FROM (
+  SELECT *, COUNT(`value`) OVER (
+    PARTITION BY bands[$band] ORDER BY PROCTIME() ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS alike
+  FROM seen_$before);
 
 INSERT INTO outcomes
 SELECT `value`, '$rejected', headers, `timestamp` FROM judged WHERE fingerprint IS NULL
 UNION ALL
-SELECT `value`, '$clean', CAST(NULL AS MAP<STRING, BYTES>), `timestamp` FROM counted WHERE n = 1
-UNION ALL
-SELECT CAST(NULL AS BYTES), '$rejected', headers, `timestamp` FROM counted WHERE n > 1;
+SELECT
+  `value`,
+  CASE WHEN `value` IS NULL THEN '$rejected' ELSE '$clean' END,
+  CASE
+    WHEN `value` IS NOT NULL THEN CAST(NULL AS MAP<STRING, BYTES>)
+    WHEN copies > 1 THEN headers
+    ELSE MAP_UNION(headers, MAP['reason', ENCODE('near_duplicate', 'UTF-8')])
+  END,
+  `timestamp`
+FROM seen_$bands;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from string import Template
 
 from pyflink.table import CompiledPlan, StreamTableEnvironment
 from pyflink.table.udf import udtf
@@ -10,6 +11,7 @@ from pyflink.table.udf import udtf
 from flink_jobs.clean.udtf import RESULT, CleanFunction
 from flink_jobs.environment import FETCH_BYTES, quarantine_dir, statements
 from flink_jobs.quarantine import Quarantine
+from flink_jobs.text.near import BANDS
 from flink_jobs.text.outcome import CleanJudge, CleanRow
 from headrace.contract import topics
 from headrace.contract.settings import Settings
@@ -22,7 +24,8 @@ def build(env: StreamTableEnvironment, settings: Settings, judge: type[CleanJudg
     quarantine = Quarantine[CleanRow](quarantine_dir(settings, "clean"), settings.flink.document_timeout_s)
     function = CleanFunction(judge(settings.clean), quarantine)
     env.create_temporary_function("clean", udtf(function, result_types=RESULT))
-    *definitions, insert = statements(
+    bands = BANDS if settings.clean.near_dedup else 0
+    *definitions, near, insert = statements(
         Path(__file__).with_name("clean.sql"),
         brokers=brokers_of(settings),
         group=settings.topic(topics.CLEAN_GROUP),
@@ -32,7 +35,11 @@ def build(env: StreamTableEnvironment, settings: Settings, judge: type[CleanJudg
         record_bytes=topics.RECORD_BYTES,
         fetch_bytes=FETCH_BYTES,
         transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
+        bands=bands,
+        band="$band",
+        before="$before",
     )
+    definitions += [Template(near).substitute(band=band, before=band - 1) for band in range(1, bands + 1)]
     for definition in definitions:
         env.execute_sql(definition)
     return env.create_statement_set().add_insert_sql(insert).compile_plan()

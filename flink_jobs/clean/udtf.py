@@ -10,7 +10,12 @@ from pyflink.table import DataTypes, FunctionContext, TableFunction
 from flink_jobs.quarantine import Quarantine, Quarantined
 from flink_jobs.text.outcome import CleanJudge, CleanRow
 
-RESULT = [DataTypes.BYTES(), DataTypes.BYTES(), DataTypes.MAP(DataTypes.STRING(), DataTypes.BYTES())]
+RESULT = [
+    DataTypes.BYTES(),
+    DataTypes.BYTES(),
+    DataTypes.MAP(DataTypes.STRING(), DataTypes.BYTES()),
+    DataTypes.ARRAY(DataTypes.BIGINT()),
+]
 
 
 class CleanFunction(TableFunction):  # type: ignore[misc]

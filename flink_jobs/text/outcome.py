@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from flink_jobs.text.accept import Cleaner
+from flink_jobs.text.near import band_keys
 from flink_jobs.text.normalise import fingerprint
 from flink_jobs.text.pack import Encoded
 from flink_jobs.text.tokens import Encoder
@@ -21,9 +22,10 @@ from headrace.contract.errors import Coordinate, RecordError, Rejected
 from headrace.contract.record import check_schema
 from headrace.contract.topics import LARGEST_OUTPUT_BYTES
 
-CleanRow = tuple[bytes | None, bytes | None, dict[str, bytes]]
+CleanRow = tuple[bytes | None, bytes | None, dict[str, bytes], list[int] | None]
 """value: the encoded CleanDocument, or the original bytes. fingerprint: of an accepted text, else NULL. headers: of the
-record in `text.rejected`, for an accepted document in case it is a duplicate."""
+record in `text.rejected`, for an accepted document in case it is a duplicate. bands: of an accepted text, with
+clean.near_dedup, else NULL."""
 
 EncodedRow = tuple[int | None, bytes | None, dict[str, bytes] | None]
 """shard and document of a record that could be encoded; else both NULL, and the headers of its reject."""
@@ -55,7 +57,8 @@ class CleanJudge:
             if len(encoded) > LARGEST_OUTPUT_BYTES:
                 raise Rejected("too_long", f"{len(encoded)} bytes encoded, limit {LARGEST_OUTPUT_BYTES}")
             duplicate = RejectedHeaders("duplicate", "clean", "", raw)
-            return encoded, fingerprint(document.text), duplicate.encode()
+            bands = band_keys(document.text, raw) if self.rules.near_dedup else None
+            return encoded, fingerprint(document.text), duplicate.encode(), bands
         except Rejected as no:
             return self.rejected(value, headers, raw, no.reason, no.detail)
         except Exception as defect:
@@ -70,7 +73,7 @@ class CleanJudge:
         detail: str,
     ) -> CleanRow:
         """The row of a document that is not accepted."""
-        return value, None, RejectedHeaders(reason, "clean", detail, raw, headers_to_keep(headers)).encode()
+        return value, None, RejectedHeaders(reason, "clean", detail, raw, headers_to_keep(headers)).encode(), None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headrace.cli.watch import Seen
+from headrace.contract.documents import DUPLICATES
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 60
@@ -68,7 +69,7 @@ def panel(seen: Seen, parts: Mapping[str, bool], seconds: float, documents: int)
     table.add_column()
     table.add_row("published", f"{seen.published:,}", ProgressBar(documents, seen.published, width=WIDTH))
     table.add_row("accepted", f"{seen.accepted:,}", "")
-    duplicates = seen.rejected["duplicate"]
+    duplicates = sum(seen.rejected[reason] for reason in DUPLICATES)
     table.add_row("rejected", f"{seen.rejected.total():,}", _reasons(seen))
     table.add_row("duplicates", f"{duplicates:,}", "[dim]counted above as well[/]" if duplicates else "")
     table.add_row("blocks", f"{seen.blocks:,}", f"{seen.tokens:,} tokens")

@@ -54,6 +54,9 @@ class Clean(Group):
     max_document_bytes: int = Field(MIB, ge=1, le=3 * MIB, description="a longer document is rejected, too_long")
     normal_form: Literal["NFC", "NFKC"] = Field("NFC", description="Unicode normal form of accepted text")
     dedup_ttl_hours: int = Field(24, ge=0, description="how long a text is remembered since last seen; 0 for ever")
+    near_dedup: bool = Field(
+        False, description="also reject what is nearly the same; switched by headrace jobs upgrade"
+    )
     profile: ProfileName = Field("chat", description="chat, mail, web, docs, code or none: what is done to text")
     sources: str = Field(
         "", description="sources with another profile, as mail=mail,crawl-*=web; the first pattern that fits counts"

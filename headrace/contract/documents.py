@@ -35,6 +35,7 @@ REASONS: Mapping[str, str] = {
     "bad_field": "a field of the JSON object has the wrong type; detail names it",
     "too_long": "over clean.max_document_bytes, or the encoded output is over 7 MiB",
     "duplicate": "an accepted document had the same normalised text",
+    "near_duplicate": "a document shortly before had nearly the same text",
     "gopher_short_doc": "fewer words than the profile's min_words",
     "gopher_long_doc": "more words than the profile's max_words",
     "gopher_below_avg_threshold": "mean word length under 3 characters",
@@ -60,6 +61,8 @@ REASONS: Mapping[str, str] = {
     "internal_error": "a defect of ours; detail is the exception's class",
 }
 """Every reason a document can be rejected for, with its meaning."""
+DUPLICATES = ("duplicate", "near_duplicate")
+"""Of these no bytes are kept: their like was accepted."""
 
 
 @dataclass(frozen=True)

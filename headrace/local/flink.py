@@ -30,6 +30,7 @@ IMPORTED_ONCE = (
     "pyflink.fn_execution.beam.beam_sdk_worker_main",
     "confluent_kafka",
     "pydantic_settings",
+    "rensa",
     "safetensors",
     "tokenizers",
     "xxhash",

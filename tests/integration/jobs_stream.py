@@ -61,10 +61,10 @@ class Stream:
             check=False,
         )
 
-    def start(self) -> None:
-        """Submit both jobs, from what `stop` left if there is some."""
+    def start(self, *wanted: Job) -> None:
+        """Submit both jobs, or those that are named, from what `stop` left if there is some."""
         with ThreadPoolExecutor() as pool:
-            list(pool.map(self._submit, JOBS))
+            list(pool.map(self._submit, wanted or JOBS))
 
     def _submit(self, job: Job) -> None:
         restore = ("--restore", self.states[job], "--expect", self.plans[job]) if self.states else ()

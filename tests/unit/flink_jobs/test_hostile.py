@@ -26,7 +26,7 @@ def tokenize() -> TokenizeJudge:
 
 
 def reason_of(row: CleanRow) -> str:
-    value, fingerprint, headers = row
+    value, fingerprint, headers, _ = row
     if fingerprint is None:
         return RejectedHeaders.decode(list(headers.items()), AT).reason
     assert value is not None
