@@ -6,7 +6,7 @@
 It reads every topic from its beginning and holds that
   0. text.raw holds what the broker has acknowledged, byte for byte, and nothing else. FILE has a line for each delivery
      report: partition, offset, xxh3-128 of the value in hex,
-  1. documents published = clean + rejected by the clean job, each coordinate exactly once,
+  1. documents published = clean + rejected by the clean job, each coordinate exactly once, and no text is clean twice,
   2. the tokens in the blocks are those of the clean documents, in order, each once, as the tokenizers library makes
      them of the text; what the tokenize job rejected is in no block,
   3. every block stands in the plan exactly once,
@@ -136,6 +136,8 @@ def check_outcomes(brokers: str, prefix: str, published: int | None, found: Foun
     found.hold(raw == set(outcomes), f"outcomes and raw differ at {sorted(raw ^ set(outcomes))[:5]}")
     twice = [coordinate for coordinate, times in outcomes.items() if times > 1]
     found.hold(not twice, f"more than one outcome: {twice[:5]}")
+    again = len(found.clean) - len(set(found.clean.values()))
+    found.hold(not again, f"{again} texts were accepted that had been accepted before")
 
 
 def read_blocks(brokers: str, prefix: str, found: Found) -> None:

@@ -21,7 +21,8 @@ WORDS = ("river", "mill", "wheel", "stone", "flour", "grain", "water", "channel"
 
 
 class Ledger:
-    """Publishes documents, each with a number of its own, and writes down every delivery report.
+    """Publishes documents, each with a number of its own, and writes down every delivery report. One in ten is to be
+    rejected: it is empty, no JSON, or the one before once more.
 
     One line a document that the broker has acknowledged: partition, offset, xxh3-128 of its value.
     """
@@ -33,6 +34,7 @@ class Ledger:
         patient = {"message.timeout.ms": 600_000, "log_level": 2}
         self.producer = Producer(producer_config(brokers_of(settings), **patient))
         self.sent = self.acknowledged = 0
+        self.value = b""
         self.refused: list[str] = []
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._run, name="ledger")
@@ -40,9 +42,8 @@ class Ledger:
     def publish(self, count: int) -> None:
         """Send so many more; what has become of them, `close` says."""
         for _ in range(count):
-            words = self.random.choices(WORDS, k=self.random.choice((1, 8, 20, 60)))
-            text = f"Document {self.sent} of the stream: {' '.join(words)}."
-            self.producer.produce(self.topic, text.encode(), on_delivery=self._delivered)
+            self.value = self._next()
+            self.producer.produce(self.topic, self.value, on_delivery=self._delivered)
             self.sent += 1
         self.producer.poll(0)
 
@@ -60,6 +61,12 @@ class Ledger:
         begun, first = time.monotonic(), self.sent
         while not self.stopping.wait(TURN_S):
             self.publish(int((time.monotonic() - begun) * RATE) + first - self.sent)
+
+    def _next(self) -> bytes:
+        if self.random.random() < 0.1:
+            return self.random.choice((b"", b'{"text": ', self.value, self.value))
+        words = self.random.choices(WORDS, k=self.random.choice((1, 8, 20, 60)))
+        return f"Document {self.sent} of the stream: {' '.join(words)}.".encode()
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:

@@ -143,6 +143,7 @@ BROKEN: dict[str, tuple[Callable[[World], None], str]] = {
     "outcome missing": (drop("text.rejected", 0), "outcomes and raw differ"),
     "outcome of nothing": (add("text.rejected", rejected(9, "clean")), "outcomes and raw differ"),
     "two outcomes": (add("text.rejected", rejected(0, "clean")), "more than one outcome"),
+    "a text twice": (put("text.clean", 1, clean(1, "a b")), "1 texts were accepted that had been accepted before"),
     "document lost": (drop("text.raw", 3), "documents were delivered"),
     "tokens lost": (drop("tokens.blocks", 1), "1 tokens in blocks, 4 in its text"),
     "tokens changed": (
