@@ -69,6 +69,7 @@ def lags(sampler: Sampler) -> list[str]:
 
 def keep(sampler: Sampler, folder: Path) -> None:
     """Samples, picture and table."""
+    folder.mkdir(parents=True, exist_ok=True)
     write(folder / "slow-trainer.csv", sampler.samples)
     draw(sampler.samples, folder / "slow-trainer.png")
     print(f"\n{table(sampler.samples)}")
