@@ -46,4 +46,5 @@ class Cleaner:
             language=draft.language,
             text=draft.text,
             label=said.label,
+            hidden=draft.hidden,
         )

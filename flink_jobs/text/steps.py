@@ -10,7 +10,9 @@ from functools import partial
 from typing import NamedTuple
 
 from flink_jobs.text.draft import Draft
+from flink_jobs.text.language import recognise
 from flink_jobs.text.normalise import NormalForm, normalise
+from flink_jobs.text.private.scan import hide
 from flink_jobs.text.rules import c4, fineweb, gopher_quality, gopher_repetition, refinedweb
 from headrace.contract.cleaning import Clean, Profile
 from headrace.contract.errors import Rejected
@@ -31,6 +33,9 @@ def steps_of(profile: Profile, rules: Clean) -> tuple[Step, ...]:
 def _wanted(profile: Profile, rules: Clean) -> Iterator[tuple[str, Callable[[Draft], Draft]]]:
     tidy = partial(_normalised, form=rules.normal_form, layout=profile.layout)
     yield "normalise", tidy
+    if profile.languages:
+        accepted = frozenset(profile.languages.replace(",", " ").split())
+        yield "language", partial(recognise, accepted=accepted, least=profile.language_score)
     if profile.max_words:
         yield "length", _judging(gopher_quality.check_length, profile.min_words, profile.max_words)
     if profile.gopher_quality:
@@ -51,6 +56,8 @@ def _wanted(profile: Profile, rules: Clean) -> Iterator[tuple[str, Callable[[Dra
         yield "line_edits", refinedweb.edit_lines
     if profile.line_edits or profile.c4 == "all":
         yield "tidy", tidy
+    if profile.hide != "nothing":
+        yield "private", partial(hide, kinds=profile.hide)
 
 
 class Seen(NamedTuple):

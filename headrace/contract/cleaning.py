@@ -18,6 +18,10 @@ class Profile(Group):
     says every value of every profile."""
 
     layout: bool = Field(description="keep what indents and parts lines; else white space is collapsed")
+    languages: str = Field(
+        description="accepted ones by ISO code, as en,de; *: any that is recognised; empty: do not look"
+    )
+    language_score: float = Field(ge=0, le=1, description="a language less sure than this is not known")
     min_words: int = Field(ge=0, description="fewer words are rejected (Gopher itself: 50)")
     max_words: int = Field(ge=0, description="more words are rejected; 0: any number of words, few ones as well")
     gopher_quality: bool = Field(description="mean word length, symbols, bullets, ellipses, words without a letter")
@@ -28,10 +32,15 @@ class Profile(Group):
     c4: Literal["off", "lorem_ipsum", "all"] = Field(description="all: drops lines, and needs five sentences")
     fineweb: bool = Field(description="FineWeb's own rules on punctuation, short lines and lists")
     line_edits: bool = Field(description="RefinedWeb's removal of counters, capitals, one-word lines")
+    hide: Literal["nothing", "secrets", "all"] = Field(
+        description="replace keys and passwords; all: also mail addresses, telephones, cards, accounts, IP addresses"
+    )
 
 
 NONE = Profile(
     layout=False,
+    languages="",
+    language_score=0.65,
     min_words=0,
     max_words=0,
     gopher_quality=False,
@@ -40,9 +49,14 @@ NONE = Profile(
     c4="off",
     fineweb=False,
     line_edits=False,
+    hide="nothing",
 )
-CODE = NONE.model_copy(update={"layout": True, "min_words": 3, "max_words": 100_000, "gopher_repetition": "lines"})
-CHAT = CODE.model_copy(update={"layout": False, "gopher_quality": True, "c4": "lorem_ipsum"})
+CODE = NONE.model_copy(
+    update={"layout": True, "hide": "secrets", "min_words": 3, "max_words": 100_000, "gopher_repetition": "lines"}
+)
+CHAT = CODE.model_copy(
+    update={"layout": False, "languages": "*", "gopher_quality": True, "c4": "lorem_ipsum", "hide": "all"}
+)
 MAIL = CHAT.model_copy(update={"min_words": 10})
 DOCS = CHAT.model_copy(update={"min_words": 50, "stop_words": 2, "gopher_repetition": "all"})
 WEB = DOCS.model_copy(update={"c4": "all", "fineweb": True, "line_edits": True})

@@ -36,6 +36,7 @@ REASONS: Mapping[str, str] = {
     "too_long": "over clean.max_document_bytes, or the encoded output is over 7 MiB",
     "duplicate": "an accepted document had the same normalised text",
     "near_duplicate": "a document shortly before had nearly the same text",
+    "language": "not in an accepted language, or not sure enough; detail names it",
     "gopher_short_doc": "fewer words than the profile's min_words",
     "gopher_long_doc": "more words than the profile's max_words",
     "gopher_below_avg_threshold": "mean word length under 3 characters",
@@ -191,7 +192,8 @@ def _label(value: Any) -> Label:
 class CleanDocument(Record):
     """One record of `text.clean`. `raw` is the document's identity: its partition and offset in `text.raw`.
 
-    The record's Kafka timestamp is the time at which the document was published.
+    The record's Kafka timestamp is the time at which the document was published. `hidden`: how many private things were
+    replaced in the text, by kind.
     """
 
     raw: tuple[int, int]
@@ -201,6 +203,7 @@ class CleanDocument(Record):
     language: str | None
     text: str
     label: Label
+    hidden: Mapping[str, int] = {}
 
 
 ORIGINAL = "original-"

@@ -21,7 +21,7 @@ def judged(value: bytes | None, headers: dict[str, bytes | None] | None = None, 
 def test_all_that_a_publisher_said_travels_on() -> None:
     value = b'{"text": "several  good words", "id": 5, "source": "mail", "label": true, "time": "1970-01-01T00:00:01Z"}'
     assert judged(value, JSON) == CleanDocument(
-        raw=RAW, id="5", source="mail", time=1000, language=None, text="several good words", label=True
+        raw=RAW, id="5", source="mail", time=1000, language="en", text="several good words", label=True
     )
 
 
@@ -74,6 +74,12 @@ def test_a_source_has_the_profile_of_the_first_pattern_that_fits() -> None:
 def test_a_profile_can_be_changed_in_one_value() -> None:
     assert judged(b"some good words", chat={"min_words": 4}) == "gopher_short_doc"
     assert judged(b"a b c d e", chat={"min_words": 4}) == "gopher_below_avg_threshold", "the rest of it stays"
+
+
+def test_what_is_private_is_hidden_and_counted() -> None:
+    document = judged(b"Please write to jane@example.org, or to jim@example.org")
+    assert isinstance(document, CleanDocument)
+    assert (document.text, document.hidden) == ("Please write to <EMAIL>, or to <EMAIL>", {"EMAIL": 2})
 
 
 def test_code_keeps_what_indents_it() -> None:

@@ -24,7 +24,7 @@ TIME = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
 MILLISECONDS = 1767323045678
 TINY = ROOT / "flink_jobs/tokenizer/tiny/tokenizer.json"
 AT = Coordinate("text.clean", 1, 5)
-DOCUMENT = CleanDocument(raw=(2, 9), id=None, source="chat", time=1, language=None, text="some good text", label=None)
+DOCUMENT = CleanDocument(raw=(2, 9), id=None, source="chat", time=1, language="en", text="some good text", label=None)
 
 
 def reject(headers: dict[str, bytes]) -> RejectedHeaders:
