@@ -150,10 +150,39 @@ KEYS_AND_HEADERS = [
     *(
         header(f"type {kind!r}", [("content-type", kind)], "content_type")
         for kind in (
-            b"", b" ", b"text", b"text/html", b"text/plain, application/json", b"text/plain\0", b"application/jsonl",
+            b"", b" ", b"text", b"text/css", b"text/plain, application/json", b"text/plain\0", b"application/jsonl",
             b"application/octet-stream", b"image/png", b"\xff\xff", b"x" * 10_000, "téxt/plain".encode(), b"null",
         )
     ),
+]  # fmt: skip
+
+MARKUP = [
+    header("a page that is none", [("content-type", b"text/html")]),
+    header("a page in capitals", [("content-type", b"TEXT/HTML; charset=x")]),
+    header("a mail that is none", [("content-type", b"message/rfc822")]),
+    Hostile("a page", f"<p>{text('a page')}".encode(), headers=[("content-type", b"text/html")]),
+    Hostile("a page of tags", b"<p>" * 300_000, "empty", [("content-type", b"text/html")]),
+    Hostile("a deep page", b"<div>" * 100_000 + b"good words in deep", headers=[("content-type", b"text/html")]),
+    Hostile("a page of entities", b"&amp;" * 200_000, "gopher_short_doc", [("content-type", b"text/html")]),
+    Hostile("a page never closed", b"<!-- good words " * 10_000, "empty", [("content-type", b"text/html")]),
+    Hostile("a page in no encoding", b"good \xff words", "invalid_utf8",
+            [("content-type", b"text/html; charset=idna")]),
+    Hostile("Latin-1 that says so", "gute Wörter und mehr davon".encode("latin-1"),
+            headers=[("content-type", b'text/plain; charset="ISO-8859-1"')]),
+    Hostile("Shift JIS that says so", "これは 良い 言葉の 文章です それから もっと".encode("shift-jis"),
+            headers=[("content-type", b"text/plain; charset=Shift_JIS; format=flowed")]),
+    Hostile("UTF-16 that says so", text("UTF-16 that says so").encode("utf-16"),
+            headers=[("content-type", b"text/plain;charset=utf-16")]),
+    Hostile("a mail", b"To: x\n\nSome good words of a mail", headers=[("content-type", b"message/rfc822")]),
+    Hostile("a mail of mails", b"Content-Type: message/rfc822\n\n" * 500, "empty",
+            [("content-type", b"message/rfc822")]),
+    Hostile("a mail of bounds", b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--b\n\n" * 50_000, "empty",
+            [("content-type", b"message/rfc822")]),
+    Hostile("a mail in base64 that is none", b"Content-Transfer-Encoding: base64\n\ngood words!", "gopher_short_doc",
+            [("content-type", b"message/rfc822")]),
+    Hostile("a mail in an encoding that is none", b"Content-Type: text/plain; charset=rot13\n\nsome good words",
+            headers=[("content-type", b"message/rfc822")]),
+    Hostile("a mail of bytes", b"To: \xff\xfe\n\nsome good words \xff", headers=[("content-type", b"message/rfc822")]),
 ]  # fmt: skip
 
 ENCODINGS = [
@@ -474,7 +503,7 @@ STALLING = [
 """These two to jobs of the tests alone: see tests/integration/hostile_jobs.py."""
 
 HARMLESS = [
-    *NOTHING, *KEYS_AND_HEADERS, *ENCODINGS, *SIZES, *BROKEN_JSON, *WRONG_JSON, *BRACES, *TYPED_TOKENS, *SCRIPTS,
-    *SHAPES, *TIMES, *REPEATS,
+    *NOTHING, *KEYS_AND_HEADERS, *MARKUP, *ENCODINGS, *SIZES, *BROKEN_JSON, *WRONG_JSON, *BRACES, *TYPED_TOKENS,
+    *SCRIPTS, *SHAPES, *TIMES, *REPEATS,
 ]  # fmt: skip
 TABLE = [*HARMLESS, *DEADLY]

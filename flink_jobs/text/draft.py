@@ -7,22 +7,27 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from flink_jobs.text.rules.characters import SYMBOL
+from headrace.contract.documents import Kind
 
 
 @dataclass(frozen=True)
 class Draft:
-    """`language`: an ISO 639 code, None where it is not known. `hidden`: how many private things were, by kind.
+    """`kind`: what the text is before it is taken out of that. `language`: an ISO 639 code, None where it is not known.
+    `hidden`: how many private things were, by kind.
 
     Words and lines are taken once and shared by all rules that read the same text.
     """
 
     text: str
+    kind: Kind = "text"
     language: str | None = None
     hidden: Mapping[str, int] = field(default_factory=dict)
 
-    def edited(self, text: str) -> Draft:
-        """The same document with another text."""
-        return self if text == self.text else replace(self, text=text)
+    def edited(self, text: str, kind: Kind | None = None) -> Draft:
+        """The same document with another text, and maybe of another kind."""
+        if text == self.text and kind in (None, self.kind):
+            return self
+        return replace(self, text=text, kind=kind or self.kind)
 
     def known_as(self, language: str) -> Draft:
         """The same text, in that language."""

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
+from flink_jobs.text import letter, markup
 from flink_jobs.text.draft import Draft
 from flink_jobs.text.language import recognise
 from flink_jobs.text.normalise import NormalForm, normalise
 from flink_jobs.text.private.scan import hide
+from flink_jobs.text.repair import mend
 from flink_jobs.text.rules import c4, fineweb, gopher_quality, gopher_repetition, refinedweb
 from headrace.contract.cleaning import Clean, Profile
 from headrace.contract.errors import Rejected
@@ -32,7 +34,14 @@ def steps_of(profile: Profile, rules: Clean) -> tuple[Step, ...]:
 
 def _wanted(profile: Profile, rules: Clean) -> Iterator[tuple[str, Callable[[Draft], Draft]]]:
     tidy = partial(_normalised, form=rules.normal_form, layout=profile.layout)
+    yield "mail", partial(letter.take_body, undeclared=profile.own_words)
+    yield "markup", partial(markup.take_text, undeclared=profile.markup != "keep", main=profile.markup == "main")
+    if profile.mend:
+        yield "mend", mend
     yield "normalise", tidy
+    if profile.own_words:
+        yield "own_words", letter.own_words
+        yield "tidy", tidy
     if profile.languages:
         accepted = frozenset(profile.languages.replace(",", " ").split())
         yield "language", partial(recognise, accepted=accepted, least=profile.language_score)

@@ -58,7 +58,8 @@ def publish(
     """Publish files, directories, standard input, or another topic.
 
     [bold]auto[/] goes by the name: .jsonl .ndjson .json .csv .tsv .parquet,
-    .log is [bold]lines[/] (a document a line), others are [bold]text[/] (one document);
+    .log is [bold]lines[/] (a document a line), others are [bold]text[/] (one document:
+    .html a page, .eml a mail);
     standard input is [bold]lines[/]. gzip and zstd are taken off.
 
     An object or row has "text", and maybe "id", "source", "time", "label".
@@ -79,7 +80,7 @@ def publish(
     from headrace.cli.publishing import Request, run
 
     columns = Columns(text_field, id_field, time_field, label_field)
-    cut = Cut(settings.clean.max_document_bytes, form, columns, source)
+    cut = Cut(settings.clean.max_document_bytes, form, columns, source, settings.clean.guesses_encoding_of(source))
     request = Request(paths or [], cut, from_topic, from_brokers, again, follow, rate, limit, dry_run, json)
     code = run(settings, request)
     if code:

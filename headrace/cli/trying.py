@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated, NamedTuple, get_args
 
@@ -66,7 +67,8 @@ def try_(
     from flink_jobs.text.accept import Cleaner
 
     cleaners = {name or "its own": Cleaner(_with_profile(settings.clean, name)) for name in (profile, diff)}
-    documents = islice(_documents(paths, Cut(settings.clean.max_document_bytes, form, source=source)), limit)
+    cut = Cut(settings.clean.max_document_bytes, form, source=source, any_encoding=True)
+    documents = islice(_documents(paths, cut), limit)
     first = list(islice(documents, 2))
     if not first:
         raise SettingsError(f"no document in {', '.join(paths)}: name files or directories that hold text")
@@ -92,7 +94,7 @@ def _documents(paths: Sequence[str], cut: Cut) -> Iterator[Item]:
     """Standard input is one text here, unless a format is named."""
     for name in files_of(paths):
         whole = name == STDIN and cut.form is Format.auto
-        yield from read(name, Cut(cut.limit, Format.text, source=cut.source) if whole else cut)
+        yield from read(name, replace(cut, form=Format.text) if whole else cut)
 
 
 def _tried(cleaner: Cleaner, item: Item) -> Tried:
@@ -106,7 +108,7 @@ def _tried(cleaner: Cleaner, item: Item) -> Tried:
         said = cleaner.decode(item.value, headers)
     except Rejected as no:
         return Tried((), no.reason, no.detail, None)
-    steps = list(watch(Draft(said.text), cleaner.steps(said.source)))
+    steps = list(watch(Draft(said.text, said.kind), cleaner.steps(said.source)))
     last = steps[-1].after
     if isinstance(last, Rejected):
         return Tried(steps, last.reason, last.detail, None)

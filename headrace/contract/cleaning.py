@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from fnmatch import fnmatchcase
+from typing import Any, Literal, cast, get_args
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from headrace.contract.documents import UNKNOWN_SOURCE
 from headrace.contract.group import Group
 from headrace.contract.topics import MIB
 
@@ -17,6 +19,14 @@ class Profile(Group):
     """What is done to the text of one kind of source, in the order of the fields. None has a default here: `Clean`
     says every value of every profile."""
 
+    guess_encoding: bool = Field(
+        description="of bytes that are neither UTF-8 nor what is declared; else they are rejected"
+    )
+    own_words: bool = Field(description="mail: body out of the message, without quotations and signature")
+    markup: Literal["keep", "text", "main"] = Field(
+        description="HTML that is not declared as such; main: without navigation, headers, footers"
+    )
+    mend: bool = Field(description="mend what was decoded in a wrong encoding")
     layout: bool = Field(description="keep what indents and parts lines; else white space is collapsed")
     languages: str = Field(
         description="accepted ones by ISO code, as en,de; *: any that is recognised; empty: do not look"
@@ -38,6 +48,10 @@ class Profile(Group):
 
 
 NONE = Profile(
+    guess_encoding=False,
+    own_words=False,
+    markup="keep",
+    mend=False,
     layout=False,
     languages="",
     language_score=0.65,
@@ -55,11 +69,13 @@ CODE = NONE.model_copy(
     update={"layout": True, "hide": "secrets", "min_words": 3, "max_words": 100_000, "gopher_repetition": "lines"}
 )
 CHAT = CODE.model_copy(
-    update={"layout": False, "languages": "*", "gopher_quality": True, "c4": "lorem_ipsum", "hide": "all"}
+    update={"mend": True, "layout": False, "languages": "*", "gopher_quality": True, "c4": "lorem_ipsum", "hide": "all"}
 )
-MAIL = CHAT.model_copy(update={"min_words": 10})
+MAIL = CHAT.model_copy(update={"guess_encoding": True, "own_words": True, "markup": "text", "min_words": 10})
 DOCS = CHAT.model_copy(update={"min_words": 50, "stop_words": 2, "gopher_repetition": "all"})
-WEB = DOCS.model_copy(update={"c4": "all", "fineweb": True, "line_edits": True})
+WEB = DOCS.model_copy(
+    update={"guess_encoding": True, "markup": "main", "c4": "all", "fineweb": True, "line_edits": True}
+)
 
 
 class Clean(Group):
@@ -97,11 +113,17 @@ class Clean(Group):
                 raise ValueError(f"{part!r} is not SOURCE=PROFILE with one of {', '.join(get_args(ProfileName))}")
         return said
 
-    @property
-    def patterns(self) -> list[tuple[str, ProfileName]]:
-        """`sources`, taken apart: pattern of a source, its profile."""
-        pairs = (part.rpartition("=") for part in _parts(self.sources))
-        return [(source.strip(), name.strip()) for source, _, name in pairs]  # type: ignore[misc]
+    def profile_of(self, source: str) -> ProfileName:
+        """The name of the profile that a source has."""
+        for part in _parts(self.sources):
+            pattern, _, name = part.rpartition("=")
+            if fnmatchcase(source, pattern.strip()):
+                return cast(ProfileName, name.strip())
+        return self.profile
+
+    def guesses_encoding_of(self, source: str | None) -> bool:
+        """Whether text of that source need not be UTF-8."""
+        return self.profiles[self.profile_of(source or UNKNOWN_SOURCE)].guess_encoding
 
     @property
     def profiles(self) -> Mapping[ProfileName, Profile]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,7 +14,19 @@ from headrace.contract.errors import Coordinate, RecordError, Rejected
 from headrace.contract.record import Record
 
 PLAIN = "text/plain"
+HTML = "text/html"
+MAIL = "message/rfc822"
 JSON = "application/json"
+Kind = Literal["text", "html", "mail"]
+KINDS: Mapping[str, Kind] = {PLAIN: "text", HTML: "html", MAIL: "mail"}
+"""What the bytes are by their content type; the text in JSON is text."""
+CHARSETS = re.compile(
+    r"(?:utf[-_]?(?:8|16|32)(?:[-_]?[bl]e)?|(?:us-)?ascii|(?:iso[-_]?)?8859[-_]\d\d?|latin[-_]?\d|(?:windows|cp)[-_]?\d{3,4}"
+    r"|koi8[-_][rut]|mac[-_]?(?:roman|cyrillic)|big5(?:[-_]?hkscs)?|gb(?:k|2312|18030)|euc[-_](?:jp|kr)|shift[-_]?jis|sjis"
+    r"|iso[-_]2022[-_](?:jp|kr)|tis[-_]620)",
+    re.IGNORECASE,
+)
+"""Encodings of text that may be declared. Python knows more, of which some are none and some take for ever."""
 UNKNOWN_SOURCE = "unknown"
 
 REPLAY_OF = "replay-of"
@@ -29,8 +42,8 @@ Label = str | int | float | bool | None
 
 REASONS: Mapping[str, str] = {
     "empty": "no value, or nothing but white space after normalising",
-    "content_type": "the content-type header is neither text/plain nor application/json",
-    "invalid_utf8": "the bytes are not UTF-8",
+    "content_type": "the content-type header is none of text/plain, text/html, message/rfc822, application/json",
+    "invalid_utf8": "the bytes are neither UTF-8 nor in the encoding that content-type declares",
     "bad_json": "announced or recognised as JSON, but not a JSON object",
     "bad_field": "a field of the JSON object has the wrong type; detail names it",
     "too_long": "over clean.max_document_bytes, or the encoded output is over 7 MiB",
@@ -68,20 +81,25 @@ DUPLICATES = ("duplicate", "near_duplicate")
 
 @dataclass(frozen=True)
 class RawDocument:
-    """One published document after decoding, before any cleaning. `time` is in epoch milliseconds, None if not said."""
+    """One published document after decoding, before any cleaning. `time` is in epoch milliseconds, None if not said.
+
+    A mail's parts may be in several encodings: bytes beyond ASCII are lone surrogates, as the module email has them.
+    """
 
     text: str
     id: str | None = None
     source: str = UNKNOWN_SOURCE
     time: int | None = None
     label: Label = None
+    kind: Kind = "text"
 
 
 def decode_raw(value: bytes | None, headers: Mapping[str, bytes | None], max_bytes: int) -> RawDocument:
     """Decode a record of `text.raw` by its content type.
 
-    `text/plain` is never parsed; `application/json` must be an object with `text`. Without the header a value that
-    starts with `{"` is JSON, anything else is text. Headers `source`, `id` and `time` count where the JSON is silent.
+    `application/json` must be an object with `text`, in UTF-8. What has another type is never parsed here; it is UTF-8,
+    or else in the `charset` that the type declares. Without the header a value that starts with `{"` is JSON, anything
+    else is text. Headers `source`, `id` and `time` count where the JSON is silent.
 
     Raises Rejected with one of the reasons empty, too_long, content_type, invalid_utf8, bad_json, bad_field.
     """
@@ -90,14 +108,26 @@ def decode_raw(value: bytes | None, headers: Mapping[str, bytes | None], max_byt
     if len(value) > max_bytes:
         raise Rejected("too_long", f"{len(value)} bytes, limit {max_bytes}")
     said = {name: _header(headers, name) for name in DECODING_HEADERS}
-    fields = _json_fields(value) if _is_json(value, said["content-type"]) else {"text": _utf8(value)}
+    kind, charset = _kind_and_charset(value, said["content-type"])
+    fields = _json_fields(value) if kind is None else {"text": _decoded(value, kind, charset)}
     return RawDocument(
         text=_text(fields),
         id=_identifier(fields.get("id"), said["id"]),
         source=_source(fields.get("source"), said["source"]),
         time=_time(fields["time"] if fields.get("time") is not None else _number(said["time"])),
         label=_label(fields.get("label")),
+        kind=kind or "text",
     )
+
+
+def decode_as(value: bytes, charset: str) -> str | None:
+    """The text in one of CHARSETS; None for another, and for bytes that are not in it."""
+    if not CHARSETS.fullmatch(charset):
+        return None
+    try:
+        return value.decode(charset)
+    except (LookupError, UnicodeError):
+        return None
 
 
 def _header(headers: Mapping[str, bytes | None], name: str) -> str | None:
@@ -105,24 +135,33 @@ def _header(headers: Mapping[str, bytes | None], name: str) -> str | None:
     return value.decode("utf-8", "replace") if value is not None else None
 
 
-def _is_json(value: bytes, content_type: str | None) -> bool:
+def _kind_and_charset(value: bytes, content_type: str | None) -> tuple[Kind | None, str]:
+    """What the bytes are, None for JSON, and the encoding that is declared; empty if none is."""
     if content_type is None:
-        return value.startswith(b'{"')
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind not in (PLAIN, JSON):
+        return (None if value.startswith(b'{"') else "text"), ""
+    kind, _, parameters = content_type.lower().partition(";")
+    kind = kind.strip()
+    if kind != JSON and kind not in KINDS:
         raise Rejected("content_type", content_type[:100])
-    return kind == JSON
+    _, _, charset = parameters.partition("charset=")
+    return KINDS.get(kind), charset.partition(";")[0].strip(" \"'")
 
 
-def _utf8(value: bytes) -> str:
+def _decoded(value: bytes, kind: Kind, charset: str) -> str:
+    if kind == "mail":
+        return value.decode("ascii", "surrogateescape")
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Rejected("invalid_utf8", f"byte {error.start}") from None
+        if (text := decode_as(value, charset)) is not None:
+            return text
+        raise Rejected(
+            "invalid_utf8", f"byte {error.start}" + (f", nor is it {charset[:40]}" if charset else "")
+        ) from None
 
 
 def _json_fields(value: bytes) -> dict[str, Any]:
-    _utf8(value)
+    _decoded(value, "text", "")
     try:
         fields = orjson.loads(value)
     except orjson.JSONDecodeError as error:

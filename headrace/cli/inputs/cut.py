@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from headrace.cli.inputs.names import STDIN
-from headrace.contract.documents import JSON, PLAIN, decode_raw
+from headrace.contract.documents import HTML, JSON, MAIL, PLAIN, decode_raw
 from headrace.contract.errors import Rejected
 
 
@@ -40,6 +40,8 @@ BY_SUFFIX: Mapping[str, Format] = {
     ".pq": Format.parquet,
     ".log": Format.lines,
 }
+CONTENT_TYPES: Mapping[str, str] = {".html": HTML, ".htm": HTML, ".xhtml": HTML, ".eml": MAIL}
+"""Of a file that is one document, by its name; others are plain text."""
 PACKED = (".gz", ".gzip", ".zst", ".zstd")
 ROTATED = re.compile(r"[.-]\d[\d-]*$")
 """What a rotated log has behind its name: app.log.1, app.log-20261125."""
@@ -103,12 +105,16 @@ class Columns:
 
 @dataclass(frozen=True)
 class Cut:
-    """Everything that decides what the documents of an input are. `limit`: most bytes that one may have."""
+    """Everything that decides what the documents of an input are. `limit`: most bytes that one may have.
+
+    `any_encoding`: the profile of the source guesses the encoding of text that is not UTF-8, so it need not be refused.
+    """
 
     limit: int
     form: Format = Format.auto
     columns: Columns = Columns()
     source: str | None = None
+    any_encoding: bool = False
 
     def of(self, name: str) -> Cut:
         """With the format of this file, where it is left to its name."""
@@ -124,17 +130,18 @@ class Cut:
         return {"content-type": content_type, **({"source": self.source} if self.source else {})}
 
 
-def document(place: str, value: bytes, headers: Mapping[str, str | bytes], limit: int) -> Item:
+def document(place: str, value: bytes, headers: Mapping[str, str | bytes], cut: Cut) -> Item:
     """Decode it as the clean job will, so that what the job must reject is named here, with its place."""
-    if len(value) > limit:
-        return Refused(place, "too_long", f"over {limit} bytes (clean.max_document_bytes)")
+    if len(value) > cut.limit:
+        return Refused(place, "too_long", f"over {cut.limit} bytes (clean.max_document_bytes)")
     try:
         said = {
             name: said.encode("utf-8", "replace") if isinstance(said, str) else said for name, said in headers.items()
         }
-        decode_raw(value, said, limit)
+        decode_raw(value, said, cut.limit)
     except Rejected as rejected:
-        return Refused(place, rejected.reason, rejected.detail)
+        if not (cut.any_encoding and rejected.reason == "invalid_utf8" and headers["content-type"] != JSON):
+            return Refused(place, rejected.reason, rejected.detail)
     return Found(place, value, headers)
 
 
@@ -143,13 +150,13 @@ def from_columns(place: str, row: Mapping[str, Any], cut: Cut) -> Item:
     said = {field: row[name] for field, name in cut.columns.names().items() if row.get(name) is not None}
     try:
         if said.keys() == {"text"} and isinstance(said["text"], str):
-            return document(place, said["text"].encode(), cut.headers(PLAIN), cut.limit)
+            return document(place, said["text"].encode(), cut.headers(PLAIN), cut)
         value = orjson.dumps({field: _plain(value) for field, value in said.items()})
     except UnicodeEncodeError as error:
         return Refused(place, "invalid_utf8", f"character {error.start}")
     except orjson.JSONEncodeError as error:
         return Refused(place, "bad_field", str(error))
-    return document(place, value, cut.headers(JSON), cut.limit)
+    return document(place, value, cut.headers(JSON), cut)
 
 
 def from_object(place: str, value: Any, cut: Cut) -> Item:
@@ -164,12 +171,20 @@ def from_object(place: str, value: Any, cut: Cut) -> Item:
     return from_columns(place, value, cut)
 
 
+def content_type(name: str) -> str:
+    """What a file is that is one document."""
+    return CONTENT_TYPES.get(_suffix(name), PLAIN)
+
+
 def _by_name(name: str) -> Format:
-    if name == STDIN:
-        return Format.lines
+    return Format.lines if name == STDIN else BY_SUFFIX.get(_suffix(name), Format.text)
+
+
+def _suffix(name: str) -> str:
+    """Of what is packed and rotated."""
     path = Path(name.lower())
     own = path.stem if path.suffix in PACKED else path.name
-    return BY_SUFFIX.get(Path(ROTATED.sub("", own)).suffix, Format.text)
+    return Path(ROTATED.sub("", own)).suffix
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ import orjson
 
 from headrace.cli.inputs.content import Damaged
 from headrace.cli.inputs.cursor import BOM, Cursor
-from headrace.cli.inputs.cut import Cut, Format, Item, Refused, document, from_columns, from_object
+from headrace.cli.inputs.cut import Cut, Format, Item, Refused, content_type, document, from_columns, from_object
 from headrace.contract.documents import JSON, PLAIN
 from headrace.contract.errors import DependencyError
 
@@ -30,7 +30,7 @@ def lines(cursor: Cursor, name: str, cut: Cut) -> Iterator[Item]:
     headers = cut.headers(PLAIN if cut.form is Format.lines else JSON)
     while (line := cursor.line()) is not None:
         if line and not line.isspace():
-            yield document(f"{name}:{cursor.number}", line, headers, cut.limit)
+            yield document(f"{name}:{cursor.number}", line, headers, cut)
 
 
 def objects(cursor: Cursor, name: str, cut: Cut) -> Iterator[Item]:
@@ -124,10 +124,10 @@ def _cell(cut: Cut, column: str, cell: str) -> str | int | None:
 
 def whole_text(content: bytes, name: str, cut: Cut) -> Iterator[Item]:
     """One document, with the file as its id; `content` may be cut off above the limit."""
-    headers = cut.headers(PLAIN)
+    headers = cut.headers(content_type(name))
     if name != "stdin":
         headers["id"] = name.encode("utf-8", "replace")
-    yield document(name, content.removeprefix(BOM), headers, cut.limit)
+    yield document(name, content.removeprefix(BOM), headers, cut)
 
 
 def json_values(content: bytes, name: str, cut: Cut) -> Iterator[Item]:
