@@ -44,7 +44,7 @@ class Cleaner:
         Raises Rejected with the first reason that applies.
         """
         said = self.decode(value, headers)
-        draft = run(Draft(said.text, said.kind), self.steps(said.source))
+        draft = run(Draft(said.text, kind=said.kind), self.steps(said.source))
         return CleanDocument(
             raw=raw,
             id=said.id,

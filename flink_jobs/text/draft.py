@@ -12,15 +12,15 @@ from headrace.contract.documents import Kind
 
 @dataclass(frozen=True)
 class Draft:
-    """`kind`: what the text is before it is taken out of that. `language`: an ISO 639 code, None where it is not known.
+    """`language`: an ISO 639 code, None where it is not known. `kind`: what the text is before it is taken out of that.
     `hidden`: how many private things were, by kind.
 
     Words and lines are taken once and shared by all rules that read the same text.
     """
 
     text: str
-    kind: Kind = "text"
     language: str | None = None
+    kind: Kind = "text"
     hidden: Mapping[str, int] = field(default_factory=dict)
 
     def edited(self, text: str, kind: Kind | None = None) -> Draft:

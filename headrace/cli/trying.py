@@ -108,7 +108,7 @@ def _tried(cleaner: Cleaner, item: Item) -> Tried:
         said = cleaner.decode(item.value, headers)
     except Rejected as no:
         return Tried((), no.reason, no.detail, None)
-    steps = list(watch(Draft(said.text, said.kind), cleaner.steps(said.source)))
+    steps = list(watch(Draft(said.text, kind=said.kind), cleaner.steps(said.source)))
     last = steps[-1].after
     if isinstance(last, Rejected):
         return Tried(steps, last.reason, last.detail, None)

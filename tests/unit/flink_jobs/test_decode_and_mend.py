@@ -85,9 +85,8 @@ def test_what_is_right_stays(text: str) -> None:
 def test_a_page_becomes_its_text() -> None:
     page = "<html><head><title>t</title><script>x()</script></head><body><nav><a href=/>Home</a></nav>"
     page += "<main><p>Some <b>good</b> words &amp; more.</p><p>The end.</p></main><!-- no --></body></html>"
-    assert (
-        markup.take_text(Draft(page, "html"), undeclared=False, main=True).text == "Some good words & more.\n\nThe end."
-    )
+    words = "Some good words & more.\n\nThe end."
+    assert markup.take_text(Draft(page, kind="html"), undeclared=False, main=True).text == words
     assert "Home" in markup.take_text(Draft(page), undeclared=True, main=False).text
     assert markup.take_text(Draft(page), undeclared=False, main=False).text == page
     assert markup.take_text(plain := Draft("a < b and c > d, <3"), undeclared=True, main=True) is plain
@@ -128,7 +127,7 @@ attached
 )
 def test_a_mail_becomes_its_body(message: str, kind: Kind, text: str) -> None:
     raw = message.encode().decode("ascii", "surrogateescape")
-    taken = letter.take_body(Draft(raw, "mail"), undeclared=False)
+    taken = letter.take_body(Draft(raw, kind="mail"), undeclared=False)
     assert (taken.kind, taken.text.strip()) == (kind, text)
 
 
