@@ -3,7 +3,7 @@
 Runs in the environment of `benchmarks.peers`, and imports nothing of ours.
 
     peer_datatrove.py verdicts   [reason of each filter, text after C4], with words as str.split gives them
-    peer_datatrove.py seconds    one line: seconds for all texts, accepted ones; with datatrove's own tokenizer (spaCy)
+    peer_datatrove.py seconds    one line: CPU seconds for all texts, accepted ones; with datatrove's own tokenizer (spaCy)
     peer_datatrove.py seconds split   the same with str.split
 """
 
@@ -73,9 +73,9 @@ def verdicts(texts: Sequence[str]) -> None:
 def seconds(texts: Sequence[str]) -> None:
     judges = filters()
     passed(judges, texts[0])  # loads the tokenizer
-    begun = time.perf_counter()
+    begun = time.process_time()
     accepted = sum(map(partial(passed, judges), texts))
-    print(json.dumps([time.perf_counter() - begun, accepted]))
+    print(json.dumps([time.process_time() - begun, accepted]))
 
 
 if __name__ == "__main__":

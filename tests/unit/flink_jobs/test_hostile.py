@@ -55,7 +55,9 @@ def test_a_hostile_document_has_its_outcome(document: Hostile, tokenize: Tokeniz
 
 
 names = st.sampled_from(["content-type", "source", "id", "time", "replay-of"]) | st.text(max_size=10)
-kinds = st.sampled_from([b"text/plain", b"application/json", b" Application/JSON; charset=x", b"text/html"])
+kinds = st.sampled_from(
+    [b"text/plain", b"application/json", b" Application/JSON; charset=x", b"text/html", b"message/rfc822"]
+)
 some_headers = st.dictionaries(names, st.none() | kinds | st.binary(max_size=30), max_size=6)
 nested = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
