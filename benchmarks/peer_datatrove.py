@@ -2,9 +2,9 @@
 
 Runs in the environment of `benchmarks.peers`, and imports nothing of ours.
 
-    peer_datatrove.py verdicts   [reason of each filter, text after C4], with words as str.split gives them
-    peer_datatrove.py seconds    one line: CPU seconds for all texts, accepted ones; with datatrove's own tokenizer (spaCy)
-    peer_datatrove.py seconds split   the same with str.split
+    verdicts        [reason of each filter, text after C4] for each text, with words as str.split gives them
+    seconds         [CPU seconds for all texts, how many were accepted], with datatrove's own tokenizer (spaCy)
+    seconds split   the same with str.split
 """
 
 from __future__ import annotations
