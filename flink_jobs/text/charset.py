@@ -14,9 +14,9 @@ def guess(value: bytes) -> str | None:
     """The encoding that the bytes seem to have; None for what is no text."""
     if b"\0" in value and not value.startswith((b"\xff\xfe", b"\xfe\xff")):
         return None
-    return detect_encoding(
-        value, max_len=LOOKED_AT, html5_compatible=True, from_html_meta=value[:200].lstrip().startswith(b"<")
-    )
+    page = value[:200].lstrip().startswith(b"<")
+    found: str | None = detect_encoding(value, max_len=LOOKED_AT, html5_compatible=True, from_html_meta=page)
+    return found
 
 
 def decoded(value: bytes, declared: str | None) -> str:

@@ -12,8 +12,9 @@ import fasttext
 from flink_jobs.text.draft import Draft
 from headrace.contract.errors import Rejected
 
-FIRST = 300
-"""Characters that are looked at; more change the answer in one text of a hundred, and cost six times as much."""
+FIRST = 160
+"""Characters that are looked at. Of 2,915 summaries in three languages all are told by these, 13 wrongly by 80; with 300
+it takes half as long again."""
 LABEL = "__label__"
 ANY = "*"
 

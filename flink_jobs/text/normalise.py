@@ -12,7 +12,8 @@ import xxhash
 LINE_END = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff]")
 BLANKS = "\t \xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
-SPACES = re.compile(f"[{BLANKS}]+")
+SPACES = re.compile(f" [{BLANKS}]+|[{BLANKS.replace(' ', '')}][{BLANKS}]*")
+"""White space within a line that is not one space, for of those there are many."""
 LINE_GAP = re.compile("( ?\n)+")
 
 HIDDEN_MARKS = dict.fromkeys(map(ord, "\u0f73\u0f75\u0f81\uff9e\uff9f"), "\u0301")

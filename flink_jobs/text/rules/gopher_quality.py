@@ -32,7 +32,8 @@ def check_prose(draft: Draft) -> None:
     at_most(0.9, bullets, "gopher_too_many_bullets", "lines with a bullet")
     ellipses = sum(line.rstrip().endswith(ELLIPSES) for line in lines) / len(lines)
     at_most(0.3, ellipses, "gopher_too_many_end_ellipsis", "lines that end in an ellipsis")
-    at_least(0.8, _with_a_letter(words) / len(words), "gopher_below_alpha_threshold", "words with a letter")
+    letters = (len(words) - _without_letter(words)) / len(words)
+    at_least(0.8, letters, "gopher_below_alpha_threshold", "words with a letter")
 
 
 def check_stop_words(draft: Draft, least: int) -> None:
@@ -41,6 +42,7 @@ def check_stop_words(draft: Draft, least: int) -> None:
         at_least(least, len(stop_words.intersection(draft.words)), "gopher_enough_stop_words", "stop words")
 
 
-def _with_a_letter(words: Iterable[str]) -> int:
-    """How many words hold a letter; it is mostly the first character."""
-    return sum(word[0].isalpha() or any(map(str.isalpha, word)) for word in words)
+def _without_letter(words: Iterable[str]) -> int:
+    """How many words hold no letter; where there is one it is mostly the first character."""
+    suspects = [word for word in words if not word[0].isalpha()]
+    return sum(not any(map(str.isalpha, word)) for word in suspects)
