@@ -11,23 +11,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.peers import answers, environment
-from flink_jobs.text.draft import Draft
 from flink_jobs.text.normalise import normalise
-from flink_jobs.text.rules import c4, fineweb, gopher_quality, gopher_repetition
-from headrace.contract.errors import DependencyError, Rejected
+from headrace.contract.errors import DependencyError
 from headrace.contract.settings import load
 from headrace.local.corpora import chat, mail, reviews
-
-OF_ITS_OWN = {
-    "lorem_ipsum": "lorem_ipsum",
-    "curly_bracket": "c4_curly_bracket",
-    "too_few_sentences": "c4_too_few_sentences",
-    "line_punct_ratio": "fineweb_line_punct",
-    "short_line_ratio": "fineweb_short_lines",
-    "char_dup_ratio": "fineweb_char_dup",
-    "list_ratio": "fineweb_list",
-}
-"""What we call datatrove's reasons, where that is another name."""
+from tests.verdicts import golden, ours, theirs
 
 
 @pytest.fixture(scope="module")
@@ -36,30 +24,6 @@ def python() -> Path:
         return environment(load(environment={}).settings)
     except DependencyError as error:
         pytest.skip(str(error))
-
-
-def quality(draft: Draft) -> None:
-    gopher_quality.check_length(draft, 50, 100_000)
-    gopher_quality.check_prose(draft)
-    gopher_quality.check_stop_words(draft, 2)
-
-
-def ours(text: str) -> list[str | None]:
-    """The four filters' reasons on one text, each alone, and the text as C4 leaves it."""
-    given: list[str | None] = []
-    edited = text
-    for rule in (quality, gopher_repetition.check_repetition, c4.keep_sentences, fineweb.check_page):
-        try:
-            draft = rule(Draft(text))
-            edited = draft.text if draft else edited
-            given.append(None)
-        except Rejected as no:
-            given.append(no.detail.split(" ")[0] if no.reason == "gopher_repetition" else no.reason)
-    return [*given, edited]
-
-
-def theirs(answer: list[str | None]) -> list[str | None]:
-    return [*(OF_ITS_OWN.get(reason or "", reason) for reason in answer[:4]), answer[4]]
 
 
 def real() -> Iterator[str]:
@@ -90,3 +54,8 @@ def test_every_verdict_is_datatroves(texts, python: Path) -> None:  # type: igno
         assert mine == expected, text
         seen.update(mine[:4])
     assert len(seen) >= 15, f"the texts hit only {seen}"
+
+
+def test_the_golden_file_is_what_datatrove_says(python: Path) -> None:
+    texts, expected = zip(*golden(), strict=True)
+    assert list(answers(python, "peer_datatrove.py", texts, "verdicts")) == list(expected)
