@@ -15,10 +15,15 @@ WORDS = 40
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
+def vocabulary_of(dice: random.Random) -> list[str]:
+    """Words, all of small letters; five in a row are hardly ever drawn twice."""
+    return ["".join(dice.choices(LETTERS, k=dice.randint(3, 8))) for _ in range(5000)]
+
+
 def pairs(count: int, seed: int = 1) -> Iterator[tuple[str, str]]:
     """So many pairs; no text is like one of another pair."""
     dice = random.Random(seed)
-    vocabulary = ["".join(dice.choices(LETTERS, k=dice.randint(3, 8))) for _ in range(5000)]
+    vocabulary = vocabulary_of(dice)
     while count:
         words = dice.choices(vocabulary, k=WORDS)
         place = dice.randrange(5, WORDS - 5)

@@ -1,5 +1,5 @@
 -- text.raw ─▶ clean ─┬─ accepted ─▶ seen before? ─┬─ no ──▶ text.clean
---                    │                            └─ yes ─▶ text.rejected (duplicate)
+--                    │                            └─ yes ─▶ text.rejected (duplicate, near_duplicate)
 --                    └─ not accepted ───────────────────────▶ text.rejected
 
 CREATE TEMPORARY TABLE published (

@@ -27,11 +27,10 @@ SEED = 1
 
 GAP = "\0"
 """What parts words in a simplified text, any number of times."""
-ASCII = {code: chr(code).lower() if chr(code).isalpha() else "0" if chr(code).isdigit() else GAP for code in range(128)}
-DIGIT = re.compile(r"\d")
-NO_WORD = re.compile(r"[\W_]")
 UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 """Scripts that part no words: Thai, Lao, Burmese, Khmer, kana, Han. Each character counts as a word."""
+TABLE_SIZE = 1 << 15
+"""Most characters that are looked up only once."""
 
 BASE, STEP = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93
 """Odd, so that each has an inverse modulo 2^64, and of as many ones as zeros."""
@@ -58,17 +57,36 @@ def band_keys(text: str, raw: tuple[int, int]) -> list[int]:
     return list(KEYS.unpack(b"".join(map(xxhash.xxh3_64_digest, bands))))
 
 
+class Plain(dict[int, str]):
+    """What each character becomes in a simplified text, for str.translate."""
+
+    def __missing__(self, code: int) -> str:
+        apart = unicodedata.normalize("NFD", chr(code).casefold())
+        plain = "".join(map(_letter, apart))
+        if len(self) < TABLE_SIZE:
+            self[code] = plain
+        return plain
+
+
+PLAIN = Plain()
+
+
 def simplified(text: str) -> str:
     """Its words in small letters without accents, every number 0, parted by GAPs."""
-    if text.isascii():
-        text = text.translate(ASCII)
-    else:
-        apart = unicodedata.normalize("NFD", text.lower())
-        text = "".join(char for char in apart if unicodedata.category(char) != "Mn")
-        text = UNSPACED.sub(rf"{GAP}\g<0>{GAP}", NO_WORD.sub(GAP, DIGIT.sub("0", text)))
+    text = text.translate(PLAIN)
     while "00" in text:
         text = text.replace("00", "0")
     return text
+
+
+def _letter(char: str) -> str:
+    if unicodedata.category(char).startswith("M"):
+        return ""
+    if char.isdecimal():
+        return "0"
+    if UNSPACED.match(char):
+        return GAP + char + GAP
+    return char if char.isalnum() else GAP
 
 
 def shingles(text: str) -> Hashes:
@@ -89,7 +107,7 @@ def _word_hashes(text: str) -> Hashes:
     if not len(starts):
         return np.zeros(0, np.uint64)
     powers, inverses = _powers(1 << max(12, len(codes).bit_length()))
-    sums = np.add.reduceat(codes * powers[: len(codes)], starts) * inverses[starts]
+    sums: Hashes = np.add.reduceat(codes * powers[: len(codes)], starts) * inverses[starts]
     return (sums ^ (sums >> HALF)) * np.uint64(BASE)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from flink_jobs.clean.udtf import CleanFunction
 from flink_jobs.quarantine import Quarantine
+from flink_jobs.text.near import BANDS, band_keys
 from flink_jobs.text.outcome import CleanJudge, TokenizeJudge, raw_of
 from flink_jobs.text.pack import Encoded
 from flink_jobs.text.tokens import Encoder
@@ -51,6 +52,17 @@ def test_an_accepted_document_is_ready_to_be_a_duplicate() -> None:
     assert document == DOCUMENT.model_copy(update={"time": MILLISECONDS, "source": "unknown"})
     assert fingerprint == cleaned(b"some  good text")[1]
     assert headers == RejectedHeaders("duplicate", "clean", "", (2, 9))
+
+
+def test_only_an_accepted_document_has_bands_and_only_with_near_dedup() -> None:
+    near = CleanJudge(Clean(near_dedup=True))
+    text = "some good text of more than five words"
+    bands = near(text.encode(), {}, (2, 9), 1)[3]
+    assert bands == band_keys(text, (2, 9))
+    assert len(bands) == BANDS
+    assert near(b"\xff", {}, (2, 9), 1)[3] is None
+    assert near.rejected(b"", {}, (2, 9), "quarantined", "")[3] is None
+    assert CleanJudge(Clean())(text.encode(), {}, (2, 9), 1)[3] is None
 
 
 @pytest.mark.parametrize("value", [None, b"", b"\xff", b"short", b'{"text": null}'])
