@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
+from headrace.cli.screen import WIDTH, Row, frame, sparkline
 from headrace.cli.watch import Seen
 from headrace.contract.documents import DUPLICATES
 
-BARS = "▁▂▃▄▅▆▇█"
-WIDTH = 60
 LINE_EVERY_S = 5.0
 
 
@@ -62,36 +59,21 @@ def line(seen: Seen, seconds: float) -> str:
 
 
 def panel(seen: Seen, parts: Mapping[str, bool], seconds: float, documents: int) -> Panel:
-    """The state as a table: the way of the text from left to right is from top to bottom here."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column()
-    table.add_row("published", f"{seen.published:,}", ProgressBar(documents, seen.published, width=WIDTH))
-    table.add_row("accepted", f"{seen.accepted:,}", "")
+    """The state as one screen."""
     duplicates = sum(seen.rejected[reason] for reason in DUPLICATES)
-    table.add_row("rejected", f"{seen.rejected.total():,}", _reasons(seen))
-    table.add_row("duplicates", f"{duplicates:,}", "[dim]counted above as well[/]" if duplicates else "")
-    table.add_row("blocks", f"{seen.blocks:,}", f"{seen.tokens:,} tokens")
-    steps = ProgressBar(max(1, seen.planned_steps), len(seen.steps), width=WIDTH)
-    table.add_row("steps", f"{len(seen.steps):,}", steps)
     last = seen.steps[max(seen.steps)] if seen.steps else None
     losses = [seen.steps[step].loss for step in sorted(seen.steps)]
-    table.add_row("loss", f"{last.loss:.3f}" if last else "–", Text(sparkline(losses, WIDTH), style="cyan"))
-    table.add_row("text is", f"{last.age_s:.1f} s" if last else "–", "old when it is trained")
-    up = [Text(f"● {name}  ", style="green" if alive else "red") for name, alive in parts.items()]
-    return Panel(Group(table, Text(), Text.assemble(*up)), title=f"headrace demo · {seconds:.0f} s", title_align="left")
-
-
-def sparkline(values: Sequence[float], width: int) -> str:
-    """The values as a row of at most `width` bars, each the mean of an equal share of them, from least to greatest."""
-    if not values:
-        return ""
-    count = min(width, len(values))
-    edges = [len(values) * number // count for number in range(count + 1)]
-    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(edges)]
-    low, span = min(means), max(means) - min(means)
-    return "".join(BARS[round((mean - low) / span * (len(BARS) - 1)) if span else 0] for mean in means)
+    rows: list[Row] = [
+        ("published", f"{seen.published:,}", ProgressBar(documents, seen.published, width=WIDTH)),
+        ("accepted", f"{seen.accepted:,}", ""),
+        ("rejected", f"{seen.rejected.total():,}", _reasons(seen)),
+        ("duplicates", f"{duplicates:,}", "[dim]counted above as well[/]" if duplicates else ""),
+        ("blocks", f"{seen.blocks:,}", f"{seen.tokens:,} tokens"),
+        ("steps", f"{len(seen.steps):,}", ProgressBar(max(1, seen.planned_steps), len(seen.steps), width=WIDTH)),
+        ("loss", f"{last.loss:.3f}" if last else "–", Text(sparkline(losses), style="cyan")),
+        ("text is", f"{last.age_s:.1f} s" if last else "–", "old when it is trained"),
+    ]
+    return frame(f"headrace demo · {seconds:.0f} s", rows, parts)
 
 
 def _reasons(seen: Seen) -> str:

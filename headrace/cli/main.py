@@ -24,6 +24,7 @@ from headrace.cli import (
     settings,
     status,
     tokenizer,
+    top,
     topics,
     train,
     trying,
@@ -52,6 +53,7 @@ app.command()(doctor.doctor)
 app.command()(up.up)
 app.command()(down.down)
 app.command()(status.status)
+app.command()(top.top)
 app.command()(logs.logs)
 app.command()(restart.restart)
 app.add_typer(jobs.app)

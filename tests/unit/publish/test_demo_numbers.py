@@ -13,7 +13,8 @@ from rich.console import Console
 
 from headrace.cli.demo_report import learned
 from headrace.cli.demo_run import fresh, sendable, settings_of_demo, texts
-from headrace.cli.demo_view import View, sparkline
+from headrace.cli.demo_view import View
+from headrace.cli.screen import sparkline
 from headrace.cli.watch import Seen
 from headrace.contract.blocks import Block
 from headrace.contract.documents import RawDocument, RejectedHeaders, decode_raw
