@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(VENV) $(RUN)/uv
 
-.PHONY: demo test test-gpu chaos soak check bench clean
+.PHONY: demo test test-gpu chaos observe soak check bench clean
 
 demo: $(VENV)/ready
 	$(RUN)/headrace demo
@@ -22,6 +22,10 @@ N ?= 20
 SEED ?= 1
 chaos: $(VENV)/ready
 	$(RUN)/python -m tests.fault -n $(N) --seed $(SEED)
+
+# A stack under a real Prometheus: text flows, faults happen, every panel and every root alert has to show it.
+observe: $(VENV)/ready
+	$(RUN)/python -m tests.observe
 
 # What takes long: backlogs, outages, twenty minutes of a slow trainer. Not part of `make test`.
 soak: $(VENV)/ready

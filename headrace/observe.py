@@ -14,7 +14,7 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 
 import orjson
-from prometheus_client import REGISTRY, Counter, Gauge, MetricsHandler
+from prometheus_client import REGISTRY, Counter, Gauge, MetricsHandler, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -113,6 +113,7 @@ def serve_metrics(port: int, bind: str, pulse: Pulse) -> int:
         raise DependencyError(
             f"/metrics cannot be served on port {port}: {error.strerror}. Set another under local.ports"
         ) from error
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series a counter, that nobody asks for
     register(LOOP_TURN).set_function(lambda: time.time() - pulse.silent_s)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True, name="metrics").start()

@@ -12,6 +12,7 @@ from headrace.checkpoints import Checkpoint
 from headrace.contract import metrics
 from headrace.contract.errors import DependencyError
 from headrace.contract.events import FIRST_STEP
+from headrace.contract.metrics import Metric
 from headrace.contract.settings import Settings
 from headrace.contract.topics import CHECKPOINTS, STEPS
 from headrace.contract.training import CheckpointAnnouncement, IdleReport, StepReport, announcement_key
@@ -65,35 +66,35 @@ class Stopwatch:
 
 
 class Metrics:
-    """The vital numbers of one rank, by the names of `headrace.contract.metrics`. Make one a process."""
+    """The vital numbers of one rank, by the names of `headrace.contract.metrics`. Make one a process.
+
+    What is not known yet is not shown: a loss of 0 before the first step would be a lie.
+    """
 
     def __init__(self, run: str) -> None:
         self.run = run
-        self.gauges = {
-            name: register(metric).labels(run)
-            for name, metric in (
-                ("step", metrics.TRAINER_STEP),
-                ("loss", metrics.TRAINER_LOSS),
-                ("grad_norm", metrics.TRAINER_NORM),
-                ("learning_rate", metrics.TRAINER_RATE),
-                ("age_s", metrics.TRAINER_AGE),
-                ("ranks", metrics.TRAINER_RANKS),
-            )
-        }
+        self.known: dict[Metric, Any] = {}
         self.steps = register(metrics.TRAINER_STEPS).labels(run)
         self.tokens = register(metrics.TRAINER_TOKENS).labels(run)
         self.skipped = register(metrics.TRAINER_SKIPPED).labels(run)
+        self.failures = register(metrics.CHECKPOINT_FAILURES).labels(run)
         self.seconds = register(metrics.TRAINER_SECONDS)
         self.parts: dict[str, Any] = {}
-        self.checkpoint = register(metrics.CHECKPOINT_TIME).labels(run)
-        self.checkpoint_bytes = register(metrics.CHECKPOINT_BYTES).labels(run)
-        self.checkpoint_s = register(metrics.CHECKPOINT_SECONDS).labels(run)
-        self.failures = register(metrics.CHECKPOINT_FAILURES).labels(run)
+
+    def show(self, metric: Metric, value: float) -> None:
+        """Set a gauge."""
+        if metric not in self.known:
+            self.known[metric] = register(metric).labels(self.run)
+        self.known[metric].set(value)
 
     def step(self, report: StepReport) -> None:
         """One step was applied."""
-        for name, gauge in self.gauges.items():
-            gauge.set(getattr(report, name))
+        self.show(metrics.TRAINER_STEP, report.step)
+        self.show(metrics.TRAINER_LOSS, report.loss)
+        self.show(metrics.TRAINER_NORM, report.grad_norm)
+        self.show(metrics.TRAINER_RATE, report.learning_rate)
+        self.show(metrics.TRAINER_AGE, report.age_s)
+        self.show(metrics.TRAINER_RANKS, report.ranks)
         self.steps.inc()
         self.tokens.inc(report.tokens)
         self.skipped.inc(report.skipped)
@@ -101,6 +102,13 @@ class Metrics:
             if part not in self.parts:
                 self.parts[part] = self.seconds.labels(self.run, part)
             self.parts[part].inc(seconds)
+
+    def saved(self, checkpoint: Checkpoint, seconds: float | None = None) -> None:
+        """A checkpoint is there; it was written now where it took seconds."""
+        self.show(metrics.CHECKPOINT_TIME, checkpoint.manifest.time / 1000)
+        self.show(metrics.CHECKPOINT_BYTES, checkpoint.bytes)
+        if seconds is not None:
+            self.show(metrics.CHECKPOINT_SECONDS, seconds)
 
 
 class Reporter:
@@ -161,8 +169,7 @@ class Reporter:
         if isinstance(outcome, Failed):
             self.metrics.failures.inc()
         else:
-            self.metrics.checkpoint_s.set(outcome.seconds)
-            self.announce(outcome.checkpoint)
+            self.announce(outcome.checkpoint, outcome.seconds)
             self.retract(outcome.pruned)
 
     def retract(self, steps: Iterable[int]) -> None:
@@ -170,11 +177,10 @@ class Reporter:
         for step in steps:
             self._send(self.checkpoints, announcement_key(self.identity.run, step), None)
 
-    def announce(self, checkpoint: Checkpoint) -> None:
-        """A checkpoint is there (again)."""
+    def announce(self, checkpoint: Checkpoint, seconds: float | None = None) -> None:
+        """A checkpoint is there (again); it was written now where it took seconds."""
         manifest = checkpoint.manifest
-        self.metrics.checkpoint.set(manifest.time / 1000)
-        self.metrics.checkpoint_bytes.set(checkpoint.bytes)
+        self.metrics.saved(checkpoint, seconds)
         announcement = CheckpointAnnouncement(
             run=manifest.run,
             attempt=manifest.attempt,

@@ -54,7 +54,7 @@ EXPORTER_FAILURES = Metric("headrace_exporter_failures_total", "counter", "Looks
 
 PLANNED_STEPS = Metric("headrace_planner_steps_total", "counter", "Steps written to train.plan by this process")
 PLANNED_BLOCKS = Metric("headrace_planner_blocks_total", "counter", "Blocks written to train.plan by this process")
-PLANNED_STEP = Metric("headrace_planner_step", "gauge", "Highest step in train.plan")
+PLANNED_STEP = Metric("headrace_planner_step", "gauge", "Highest step in train.plan, -1 before its first")
 PLANNER_LEAD = Metric("headrace_planner_lead_steps", "gauge", "Planned steps that the main run has not reported yet")
 PLANNER_WAITING = Metric("headrace_planner_throttled", "gauge", "1 while the planner waits for the main run")
 

@@ -35,7 +35,7 @@ class Gauges:
         self.step = register(metrics.PLANNED_STEP)
         self.lead = register(metrics.PLANNER_LEAD)
         self.waiting = register(metrics.PLANNER_WAITING)
-        self.age = register(metrics.TEXT_AGE).labels("plan")
+        self.age = register(metrics.TEXT_AGE)
 
 
 class Service:
@@ -54,6 +54,7 @@ class Service:
         self.blocks = BlockReader(cluster, self.planner.tail.next, origin.tokenizer)
         self.patience = Patience(PATIENCE_S)
         tail = self.planner.tail
+        self.gauges.step.set(tail.step - 1)
         log.info("ready", extra={"seq": tail.seq, "step": tail.step, "main": self.throttle.main})
 
     def run(self, stopping: Event) -> None:
@@ -98,7 +99,7 @@ class Service:
         oldest = min(block.published for block in self.planner.held)
         step = self.planner.close(_now_ms())
         self.plan.append(step)
-        self.gauges.age.set(time.time() - oldest / 1000)
+        self.gauges.age.labels("plan").set(time.time() - oldest / 1000)
         self.gauges.steps.inc()
         self.gauges.blocks.inc(step.block_count)
         self.gauges.step.set(step.step)

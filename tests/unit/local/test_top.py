@@ -18,18 +18,10 @@ from headrace.local.status import Status, Stream
 
 
 def step(number: int, at_s: float, loss: float = 5.0) -> StepReport:
-    fixed: dict[str, Any] = {"run": "main", "attempt": "a", "fed": "", "grad_norm": 1.0, "learning_rate": 0.1}
-    said = fixed | {"skipped": False, "seconds": {}, "sources": {}, "ranks": 3, "age_s": 2.5}
-    return StepReport(
-        seq=number + 1,
-        step=number,
-        loss=loss,
-        tokens=600,
-        tokens_total=600 * number,
-        time=int(at_s * 1000),
-        **fixed,
-        **more,
-    )
+    values: dict[str, Any] = {"run": "main", "attempt": "a", "fed": "", "grad_norm": 1.0, "learning_rate": 0.1}
+    values |= {"skipped": False, "seconds": {}, "sources": {}, "ranks": 3, "age_s": 2.5, "loss": loss}
+    values |= {"seq": number + 1, "step": number, "time": int(at_s * 1000)}
+    return StepReport(tokens=600, tokens_total=600 * number, **values)
 
 
 def seen_at(now: float, published: int, lag: int = 0, **states: Any) -> Look:
