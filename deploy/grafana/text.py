@@ -32,7 +32,7 @@ TEXT = Board(
             "percentunit",
             [
                 (
-                    f'(sum(rate(headrace_documents_total{{reason="duplicate"}}{RATE})) or vector(0))'
+                    f'(sum(rate(headrace_documents_total{{reason=~"(near_)?duplicate"}}{RATE})) or vector(0))'
                     f" / sum(rate(headrace_documents_total{CLEAN}{RATE}))",
                     "duplicates",
                 )
@@ -50,6 +50,13 @@ TEXT = Board(
             "Accepted documents a second.",
             "short",
             [(f"sum by (language) (rate(headrace_language_documents_total{RATE}))", "{{language}}")],
+            kind="stack",
+        ),
+        Panel(
+            "What private things are replaced?",
+            "A second, by kind, in accepted documents; the profile's `hide` says what is looked for.",
+            "short",
+            [(f"sum by (kind) (rate(headrace_redactions_total{RATE}))", "{{kind}}")],
             kind="stack",
         ),
         Panel(

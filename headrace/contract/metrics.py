@@ -42,6 +42,7 @@ DOCUMENTS = Metric(
 )
 SOURCES = Metric("headrace_source_documents_total", "counter", "Documents accepted, by source", ("source",))
 LANGUAGES = Metric("headrace_language_documents_total", "counter", "Documents accepted, by language", ("language",))
+REDACTIONS = Metric("headrace_redactions_total", "counter", "Private things replaced in accepted documents", ("kind",))
 CHARACTERS = Metric("headrace_document_characters_total", "counter", "Characters of the documents accepted")
 WINDOWS = Metric("headrace_windows_total", "counter", "Windows of a shard that were sealed")
 WINDOW_DOCUMENTS = Metric("headrace_window_documents_total", "counter", "Documents in sealed windows")

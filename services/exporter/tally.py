@@ -30,6 +30,7 @@ COUNTERS: dict[str, Metric] = {
         metrics.SOURCES,
         metrics.LANGUAGES,
         metrics.CHARACTERS,
+        metrics.REDACTIONS,
         metrics.WINDOWS,
         metrics.WINDOW_DOCUMENTS,
         metrics.WINDOW_BLOCKS,
@@ -107,13 +108,15 @@ def accepted(value: bytes | None, at: Coordinate) -> Counts:
     try:
         said = orjson.loads(value or b"")
         source, language, text = said["source"], said["language"], said["text"]
-    except (ValueError, KeyError, TypeError) as error:
+        hidden = [((metrics.REDACTIONS.name, str(kind)), int(count)) for kind, count in said.get("hidden", {}).items()]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(at, f"not a document: {error}") from None
     return [
         ((metrics.DOCUMENTS.name, "clean", "accepted", ""), 1),
         ((metrics.SOURCES.name, label(source)), 1),
         ((metrics.LANGUAGES.name, label(language or "unknown")), 1),
         ((metrics.CHARACTERS.name,), len(text)),
+        *hidden,
     ]
 
 

@@ -74,7 +74,7 @@ class Scene:
     def text(self) -> str:
         """A new document."""
         words = self.dice.choices(WORDS, k=self.dice.randint(20, 60))
-        return f"Document {self.dice.random()} says that {' '.join(words)}."
+        return f"Document {self.dice.random()} of writer@example.com says that {' '.join(words)}."
 
     @contextmanager
     def stopped(self, name: str) -> Iterator[None]:

@@ -41,7 +41,14 @@ class Record:
 
 def document(offset: int, source: str = "chat", language: str | None = "en") -> Record:
     said = CleanDocument(
-        raw=(0, offset), id=None, source=source, time=0, language=language, text="four words of text", label=None
+        raw=(0, offset),
+        id=None,
+        source=source,
+        time=0,
+        language=language,
+        text="four words of text",
+        label=None,
+        hidden={"EMAIL": 2},
     )
     return Record(CLEAN, offset, said.encode())
 
@@ -81,6 +88,7 @@ def test_each_record_counts_where_it_belongs() -> None:
         (metrics.LANGUAGES.name, "en"): 1,
         (metrics.LANGUAGES.name, "unknown"): 1,
         (metrics.CHARACTERS.name,): 36,
+        (metrics.REDACTIONS.name, "EMAIL"): 4,
         (metrics.WINDOWS.name,): 1,
         (metrics.WINDOW_DOCUMENTS.name,): 3,
         (metrics.WINDOW_BLOCKS.name,): 2,
