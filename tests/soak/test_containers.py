@@ -17,7 +17,7 @@ from headrace.contract.settings import ROOT
 from tests.soak.containers import Container, Stage, build, mounted, network, started
 from tests.unit.compose.resolved import project
 
-LONG_RUNNING = ("broker", "jobmanager", "taskmanager", "jobs", "planner", "trainer")
+LONG_RUNNING = ("broker", "jobmanager", "taskmanager", "jobs", "planner", "exporter", "trainer")
 """In the order in which they can start; the end comes in the opposite one."""
 DOCUMENTS = 300
 pytestmark = [
