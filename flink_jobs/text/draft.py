@@ -13,7 +13,7 @@ from headrace.contract.documents import Kind
 @dataclass(frozen=True)
 class Draft:
     """`language`: an ISO 639 code, None where it is not known. `kind`: what the text is before it is taken out of that.
-    `hidden`: how many private things were, by kind.
+    `normal`: whether the text is in its one spelling. `hidden`: how many private things were, by kind.
 
     Words and lines are taken once and shared by all rules that read the same text.
     """
@@ -21,13 +21,18 @@ class Draft:
     text: str
     language: str | None = None
     kind: Kind = "text"
+    normal: bool = False
     hidden: Mapping[str, int] = field(default_factory=dict)
 
     def edited(self, text: str, kind: Kind | None = None) -> Draft:
         """The same document with another text, and maybe of another kind."""
         if text == self.text and kind in (None, self.kind):
             return self
-        return replace(self, text=text, kind=kind or self.kind)
+        return replace(self, text=text, kind=kind or self.kind, normal=False)
+
+    def spelled(self, text: str) -> Draft:
+        """In its one spelling."""
+        return replace(self, text=text, normal=True)
 
     def known_as(self, language: str) -> Draft:
         """The same text, in that language."""

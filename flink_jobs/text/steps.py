@@ -97,10 +97,11 @@ def watch(draft: Draft, steps: Iterable[Step]) -> Iterator[Seen]:
 
 
 def _normalised(draft: Draft, form: NormalForm, layout: bool) -> Draft:
-    text = normalise(draft.text, form, layout)
-    if not text:
-        raise Rejected("empty")
-    return draft.edited(text)
+    if draft.normal:
+        return draft
+    if text := normalise(draft.text, form, layout):
+        return draft.spelled(text)
+    raise Rejected("empty")
 
 
 def _judging(check: Callable[..., None], *limits: float) -> Callable[[Draft], Draft]:
