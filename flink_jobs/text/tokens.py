@@ -9,6 +9,7 @@ the ids are checked again: a special one among them (the unknown token's aside) 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import orjson
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from flink_jobs.text.fast import Engine
 from headrace.contract.digests import file_sha256
 from headrace.contract.errors import HeadraceError, Rejected, SettingsError
 
@@ -71,14 +73,28 @@ class Encoder:
             digest=file_sha256(str(path)),
         )
 
+    @cached_property
+    def engine(self) -> Engine:
+        """Made by the first text of a worker."""
+        return Engine(self.tokenizer)
+
+    @cached_property
+    def is_special(self) -> NDArray[np.bool_]:
+        """By id."""
+        flags = np.zeros(max(self.tokenizer.get_vocab().values()) + 1, dtype=np.bool_)
+        flags[list(self.special)] = True
+        return flags
+
     def encode(self, text: str) -> Tokens:
         """The ids of a text, end-of-text last. Raises Rejected no_tokens when there is nothing before it."""
-        ids = self.tokenizer.encode(text, add_special_tokens=False).ids
-        if not ids:
+        ids = self.engine.ids(text)
+        if not len(ids):
             raise Rejected("no_tokens")
-        if not set(self.special).isdisjoint(ids):
+        if self.is_special[ids].any():
             raise HeadraceError("the tokenizer made a special id of plain text")
-        return np.array([*ids, self.end], dtype=self.dtype)
+        tokens = np.empty(len(ids) + 1, dtype=self.dtype)
+        tokens[:-1], tokens[-1] = ids, self.end
+        return tokens
 
 
 def _read(path: Path) -> Tree:
