@@ -92,7 +92,7 @@ class Encoder:
             raise Rejected("no_tokens")
         if self.is_special[ids].any():
             raise HeadraceError("the tokenizer made a special id of plain text")
-        tokens = np.empty(len(ids) + 1, dtype=self.dtype)
+        tokens: Tokens = np.empty(len(ids) + 1, dtype=self.dtype)
         tokens[:-1], tokens[-1] = ids, self.end
         return tokens
 

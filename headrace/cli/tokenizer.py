@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
+from rich.table import Table
 
 from headrace.cli.inputs.cut import Cut, Refused
 from headrace.cli.inputs.files import read
@@ -65,7 +66,10 @@ def inspect(
     paths: Annotated[list[str] | None, typer.Argument(metavar="PATH", help="Text to measure it on.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the tokenizer in use: size, hash, special tokens, and how many tokens a word of your text takes."""
+    """Show the tokenizer in use: size, hash, special tokens, and how many tokens a word of your text takes.
+
+    By language; and the scripts in it of which the tokenizer has learned nothing, a token for nearly every byte.
+    """
     from tokenizers import Tokenizer
 
     file = settings.tokenizer_file
@@ -122,11 +126,27 @@ def _described(file: Path, tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def _measured(tokenizer: Tokenizer, texts: Iterator[str]) -> dict[str, Any]:
-    counts: Counter[str] = Counter()
-    for text in texts:
-        tokens = len(tokenizer.encode(text, add_special_tokens=False).ids)
-        counts.update(documents=1, words=len(text.split()), tokens=tokens, characters=len(text))
-    return {**counts, "tokens_per_word": round(counts["tokens"] / max(1, counts["words"]), 3)}
+    from flink_jobs.text.fertility import is_unknown, measure
+
+    languages, scripts = measure(texts, lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids))
+    counts = sum(languages.values(), Counter())
+    return {
+        **counts,
+        "tokens_per_word": _per(counts, "words"),
+        "languages": {
+            name: {**count, "tokens_per_word": _per(count, "words"), "tokens_per_character": _per(count, "characters")}
+            for name, count in sorted(languages.items(), key=lambda pair: -pair[1]["documents"])
+        },
+        "unknown_scripts": {
+            name: {**count, "tokens_per_byte": _per(count, "bytes")}
+            for name, count in sorted(scripts.items(), key=lambda pair: -pair[1]["words"])
+            if is_unknown(count)
+        },
+    }
+
+
+def _per(counts: Counter[str], what: str) -> float:
+    return round(counts["tokens"] / max(1, counts[what]), 3)
 
 
 def _show(said: dict[str, Any], json: bool) -> None:
@@ -134,4 +154,20 @@ def _show(said: dict[str, Any], json: bool) -> None:
         typer.echo(orjson.dumps(said).decode())
         return
     for name, value in said.items():
-        out.print(f"[bold]{name.replace('_', ' ')}[/]  {value}", highlight=False, soft_wrap=True)
+        if isinstance(value, dict) and all(isinstance(row, dict) for row in value.values()):
+            _show_table(name, value)
+        else:
+            out.print(f"[bold]{name.replace('_', ' ')}[/]  {value}", highlight=False, soft_wrap=True)
+
+
+def _show_table(name: str, rows: dict[str, dict[str, Any]]) -> None:
+    """One line for each language or script; the text of an empty table says that there is none."""
+    if not rows:
+        out.print(f"[bold]{name.replace('_', ' ')}[/]  none", highlight=False)
+        return
+    columns = list(next(iter(rows.values())))
+    heads = [column.replace("_", " ") for column in (name, *columns)]
+    table = Table(*heads, box=None, header_style="bold", pad_edge=False)
+    for row, values in rows.items():
+        table.add_row(row, *(f"{values[column]:,}" for column in columns))
+    out.print(table)

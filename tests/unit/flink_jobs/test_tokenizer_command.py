@@ -52,6 +52,22 @@ def test_inspect_measures(corpus: Path, tmp_path: Path) -> None:
     assert (said["vocabulary"], said["special"]) == (300, {"<|endoftext|>": 0})
     assert (said["documents"], said["words"]) == (401, 400 * 12 + 500)
     assert said["tokens_per_word"] == pytest.approx(said["tokens"] / said["words"], abs=1e-3)
+    assert sum(language["documents"] for language in said["languages"].values()) == 401
+    assert said["unknown_scripts"] == {}
+
+
+def test_inspect_says_what_a_language_costs_and_which_scripts_are_unknown(tmp_path: Path) -> None:
+    (tmp_path / "said.log").write_text(
+        "The meeting was moved to the afternoon because of the weather, and nobody complained about it.\n"
+        "Встреча была перенесена на вторую половину дня из-за погоды.\n由于天气原因，会议改到下午举行。\n"
+    )
+    said = json.loads(run("inspect", "--json", tmp_path / "said.log").stdout)
+    assert list(said["languages"]) == ["en", "ru", "zh"]
+    english, russian = said["languages"]["en"], said["languages"]["ru"]
+    assert english["documents"] == 1
+    assert russian["tokens_per_word"] > 4 * english["tokens_per_word"], "the one shipped was trained on English"
+    assert set(said["unknown_scripts"]) == {"CYRILLIC", "CJK"}
+    assert "CYRILLIC" in run("inspect", tmp_path / "said.log").stdout
 
 
 def test_too_little_text_is_said(tmp_path: Path) -> None:
