@@ -35,7 +35,7 @@ def main() -> int:
         folder = Path(name)
         with Stack(make_settings(folder / "data", *SETTINGS)) as stack:
             print("starting", flush=True)
-            stack.wait_running(240)
+            stack.wait_running(400)
             with prometheus(stack.settings, folder, None if given.as_deployed else 2) as asked:
                 scene, start = Scene(stack, asked), time.time()
                 with scene.publishing():

@@ -86,7 +86,7 @@ class Scene:
         finally:
             os.kill(pid, signal.SIGCONT)
 
-    def trained(self, steps: int, timeout_s: float = 120) -> None:
+    def trained(self, steps: int, timeout_s: float = 300) -> None:
         """Block until so many more steps are trained."""
         first = self.value("max(headrace_trainer_step)")
         self.stack.wait_until(
