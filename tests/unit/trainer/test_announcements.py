@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 from fleet_of_tests import make_settings, write_tokenizer
+from prometheus_client import REGISTRY
 from test_saving import move, new_run
 
 from headrace.contract.errors import DependencyError
 from headrace.contract.settings import Settings, load
 from headrace.contract.topics import CHECKPOINTS, CONTROL, STEPS
+from headrace.contract.training import StepReport
 from headrace.control import command, wait_for_checkpoint
 from headrace.kafka import Cluster
 from headrace.runs import all_told, chosen_run, last_report
@@ -103,3 +105,18 @@ def test_who_asks_for_a_checkpoint_is_told_which_one_or_why_not(settings: Settin
         wait_for_checkpoint(cluster, asked, last_report(cluster, "main"), 0)
     saved(saver, state, reporter)
     assert wait_for_checkpoint(cluster, asked, last_report(cluster, "main"), 10).step == 21
+
+
+def test_what_is_not_known_yet_is_not_shown(metrics: Metrics) -> None:
+    """A loss of 0 before the first step would be a lie."""
+    values = {"run": "main", "attempt": "a", "fed": "", "tokens_total": 5, "grad_norm": 1.0, "learning_rate": 0.1}
+    more = {"skipped": False, "seconds": {"wait": 2.0}, "age_s": 1.5, "sources": {}, "ranks": 2, "time": 0}
+    assert shown("headrace_trainer_loss_nats") is None
+    metrics.step(StepReport(seq=1, step=0, loss=3.5, tokens=5, **values, **more))  # type: ignore[arg-type]
+    assert shown("headrace_trainer_loss_nats") == 3.5
+    assert shown("headrace_trainer_steps_total") == 1
+    assert shown("headrace_trainer_seconds_total", part="wait") == 2
+
+
+def shown(name: str, **labels: str) -> float | None:
+    return REGISTRY.get_sample_value(name, {"run": "main", **labels})
