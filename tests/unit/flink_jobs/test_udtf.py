@@ -188,3 +188,13 @@ def test_sql_values_cannot_end_their_string(tmp_path: Path) -> None:
     assert statements(file, a="o'clock", b=5) == ["-- a; b\nCREATE x ('topic' = 'o''clock;5')", "INSERT INTO y"]
     with pytest.raises(KeyError):
         statements(file, a="only")
+
+
+def test_a_judge_that_has_judged_can_still_be_tried_apart() -> None:
+    """A suspect's trial takes the worker's judge, models and caches and all, into a process of its own."""
+    clean, tokenize = CleanJudge(Clean(near_dedup=True)), TokenizeJudge(Encoder.load(TINY), 4)
+    row = clean(b"some good text, and more of it", {}, (2, 9), MILLISECONDS)
+    encoded = tokenize(row[0], AT, MILLISECONDS)
+    again, once_more = (pickle.loads(pickle.dumps(judge)) for judge in (clean, tokenize))
+    assert again(b"some good text, and more of it", {}, (2, 9), MILLISECONDS) == row
+    assert once_more(row[0], AT, MILLISECONDS) == encoded
