@@ -14,6 +14,7 @@ import zstandard
 from headrace.cli.inputs.cut import Cut, Format, Found, Refused
 from headrace.cli.inputs.files import read, read_stream
 from headrace.cli.inputs.names import files_of
+from headrace.contract.cleaning import Clean
 from headrace.contract.documents import decode_raw
 from headrace.contract.errors import SettingsError
 
@@ -47,6 +48,27 @@ def test_standard_input_is_lines_by_default() -> None:
 
 def test_a_whole_text_is_one_document() -> None:
     assert texts(documents(b"one\ntwo\n", Format.text)) == ["one\ntwo\n"]
+
+
+def test_text_need_not_be_utf_8_where_the_profile_guesses() -> None:
+    latin = "grüner Tee\n".encode("latin-1")
+    assert refusals(documents(latin, Format.text)) == [("stdin", "invalid_utf8")]
+    for form, refused in {Format.text: [], Format.lines: [], Format.jsonl: [("stdin:1", "invalid_utf8")]}.items():
+        cut = Cut(LIMIT, form, any_encoding=True)
+        assert refusals(list(read_stream("-", cut, io.BufferedReader(io.BytesIO(latin))))) == refused
+    profiled = Clean(sources="mails*=mail", profile="chat")
+    assert [profiled.guesses_encoding_of(source) for source in ("mails-1", "other", None)] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("a.html", "text/html"), ("a.HTM.gz", "text/html"), ("a.eml", "message/rfc822"), ("a.md", "text/plain")],
+)
+def test_a_page_and_a_mail_are_known_by_their_names(name: str, kind: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("To: x\n\n<p>some words")
+    (found,) = read(str(tmp_path / name), Cut(LIMIT))
+    assert isinstance(found, Found)
+    assert found.headers["content-type"] == kind
 
 
 def test_jsonl_goes_on_as_it_is_and_names_what_it_refuses() -> None:
