@@ -1,10 +1,10 @@
 """What near dedup costs in the clean job: CPU time, and state for each document, by state backend.
 
-    python -m benchmarks.near_dedup_in_job [--documents 60000] [--steps 100000,300000] [--backend rocksdb|hashmap]
+    python -m benchmarks.near_dedup_in_job [--documents 60000] [--backend rocksdb|hashmap]
 
 Without near dedup, then with it, on one Flink; the same documents, published in one transaction each time. CPU seconds
 are those of the TaskManager and its Python workers from the commit until the job has committed its position behind the
-last document. --steps then publishes on, and tells the size of the state when so many documents were accepted.
+last document. What the state is at more documents, benchmarks/near_dedup_state.py says.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Job:
 
     def take(self, documents: list[bytes]) -> tuple[float, float]:
         """Publish them and wait until the job has committed that it is done with them; seconds, CPU seconds."""
-        used, begun = self.cpu(), send(self.settings, documents)
+        used, begun = cpu_of(self.settings), send(self.settings, documents)
         ends = self.cluster.end_offsets(RAW)
         heaps = []
         while not self.is_done(ends):
@@ -64,21 +64,12 @@ class Job:
             heaps.append(heap(self.settings))
             time.sleep(0.5)
         self.least_heap = min(heaps[len(heaps) // 2 :], default=0.0)
-        return time.monotonic() - begun, self.cpu() - used
+        return time.monotonic() - begun, cpu_of(self.settings) - used
 
     def is_done(self, ends: dict[int, int]) -> bool:
         """Behind the last document of each partition stands only the end of its transaction."""
         at = self.cluster.committed(jobs.CLEAN.name, RAW)
         return all(at.get(partition, 0) >= end - 1 for partition, end in ends.items())
-
-    def cpu(self) -> float:
-        """CPU seconds of TaskManager and workers by now."""
-        times = [
-            one.cpu_times()
-            for part in (parts.TASKMANAGER, parts.WORKERS)
-            for one in process.marked(self.settings.data_dir, part)
-        ]
-        return float(sum(each.user + each.system for each in times))
 
     def tell_state(self, documents: int) -> None:
         """One line about the last checkpoint."""
@@ -92,6 +83,16 @@ class Job:
 
     def end(self) -> None:
         self.rest.cancel(self.id)
+
+
+def cpu_of(settings: Settings) -> float:
+    """CPU seconds of TaskManager and workers by now."""
+    times = [
+        one.cpu_times()
+        for part in (parts.TASKMANAGER, parts.WORKERS)
+        for one in process.marked(settings.data_dir, part)
+    ]
+    return float(sum(each.user + each.system for each in times))
 
 
 def heap(settings: Settings) -> float:
@@ -118,7 +119,6 @@ def choose_backend(settings: Settings, name: str) -> None:
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--documents", type=int, default=60_000)
-    arguments.add_argument("--steps", default="", help="numbers of documents, for the state")
     arguments.add_argument("--backend", choices=("rocksdb", "hashmap"), default="rocksdb")
     said = arguments.parse_args()
     source: Iterator[bytes] = (text.encode() for text in texts(load(environment={}).settings))
@@ -137,13 +137,7 @@ def main() -> int:
                 end=" ",
             )
             print(f"{spent[near] / len(some) * 1000:.2f} CPU ms a document, load {load_now:.0f}", flush=True)
-            taken = len(warm) + len(some)
-            job.tell_state(taken)
-            for step in map(int, filter(None, said.steps.split(","))) if near else ():
-                seconds, _ = job.take(list(islice(source, step - taken)))
-                print(f"{step - taken:,} more at {(step - taken) / seconds:,.0f} documents/s", flush=True)
-                taken = step
-                job.tell_state(taken)
+            job.tell_state(len(warm) + len(some))
             job.end()
     return 0 if tell("near_dedup_in_job", spent[False] / spent[True]) else 1
 

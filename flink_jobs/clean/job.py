@@ -24,6 +24,14 @@ def build(env: StreamTableEnvironment, settings: Settings, judge: type[CleanJudg
     quarantine = Quarantine[CleanRow](quarantine_dir(settings, "clean"), settings.flink.document_timeout_s)
     function = CleanFunction(judge(settings.clean), quarantine)
     env.create_temporary_function("clean", udtf(function, result_types=RESULT))
+    *definitions, insert = page(settings)
+    for definition in definitions:
+        env.execute_sql(definition)
+    return env.create_statement_set().add_insert_sql(insert).compile_plan()
+
+
+def page(settings: Settings) -> list[str]:
+    """The statements of the job, the last one its INSERT; with near dedup the view before it once for each band."""
     bands = BANDS if settings.clean.near_dedup else 0
     *definitions, near, insert = statements(
         Path(__file__).with_name("clean.sql"),
@@ -39,7 +47,5 @@ def build(env: StreamTableEnvironment, settings: Settings, judge: type[CleanJudg
         band="$band",
         before="$before",
     )
-    definitions += [Template(near).substitute(band=band, before=band - 1) for band in range(1, bands + 1)]
-    for definition in definitions:
-        env.execute_sql(definition)
-    return env.create_statement_set().add_insert_sql(insert).compile_plan()
+    stages = [Template(near).substitute(band=band, before=band - 1) for band in range(1, bands + 1)]
+    return [*definitions, *stages, insert]
