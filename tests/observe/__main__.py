@@ -1,6 +1,6 @@
 """`make observe`: a stack and a real Prometheus; text flows, faults happen, and every panel and alert must show it.
 
-    python -m tests.observe [--pictures FOLDER] [--as-deployed]
+    python -m tests.observe [--pictures FOLDER] [--as-deployed] [--act text] [--act faults] [--act roots] [--act resize]
 
 Prints what is missing, and `panels N empty 0 unmoved 0`, `metrics N unused 0`, `alerts N untested 0`; exits 1 when
 anything is missing. --as-deployed lets alerts wait as long as in deploy/prometheus, else two seconds.
@@ -23,11 +23,14 @@ from tests.observe.scene import SETTINGS, Scene, long, resize, roots, short
 from tests.observe.verdict import gather, judge
 from tests.small_stack import make_settings
 
+ACTS = {"text": short, "faults": long, "roots": roots, "resize": resize}
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.observe", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pictures", type=Path, help="draw each dashboard there, from the same queries")
     parser.add_argument("--as-deployed", action="store_true", help="alerts wait as long as in deploy/prometheus")
+    parser.add_argument("--act", dest="acts", action="append", choices=ACTS, help="only this one; may be repeated")
     given = parser.parse_args()
     for _ in jars.fetch(jars.locked(), load(environment={}).settings.cache_dir):
         pass
@@ -39,10 +42,8 @@ def main() -> int:
             with prometheus(stack.settings, folder, None if given.as_deployed else 2) as asked:
                 scene, start = Scene(stack, asked), time.time()
                 with scene.publishing():
-                    short(scene)
-                    long(scene)
-                    roots(scene, 150 if given.as_deployed else 60)
-                    resize(scene)
+                    for act in given.acts or ACTS:
+                        ACTS[act](scene)
                 shown = gather(asked, start, time.time())
                 verdict = judge(asked, shown, scene.windows, (CONFIG / "alerts_test.yml").read_text())
     if given.pictures:

@@ -121,7 +121,8 @@ def short(scene: Scene) -> None:
 
 
 def long(scene: Scene) -> None:
-    """All else that moves a panel of Overview or Training."""
+    """All else that moves a panel of Overview or Training, but the number of ranks."""
+    scene.rate = 12
     scene.trained(10)
     with scene.happening(moves.RANK_STOPS):
         with scene.stopped("rank1"):
@@ -144,13 +145,15 @@ def long(scene: Scene) -> None:
 
 def resize(scene: Scene) -> None:
     """One rank less, which Prometheus goes on to ask."""
+    scene.rate = scene.rate or 12
+    scene.trained(3)
     with scene.happening(moves.RESIZE):
         state.request(scene.stack.settings.data_dir, do="ranks", ranks=1)
         scene.stack.wait_until(lambda: len([n for n in scene.stack.pids if n.startswith("rank")]) == 1, 90, "one rank")
         scene.trained(3)
 
 
-def roots(scene: Scene, timeout_s: float) -> None:
+def roots(scene: Scene, timeout_s: float = 150) -> None:
     """Each part that answers Prometheus stands still until it is named; so does the broker, by the exporter."""
     for name in (parts.EXPORTER, parts.JOBS, parts.TASKMANAGER, parts.JOBMANAGER):
         scene.root_alert(name, ("PartDown", name), timeout_s)
