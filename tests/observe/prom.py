@@ -41,6 +41,17 @@ class Prometheus:
         with urllib.request.urlopen(f"{self.page}/api/v1/{path}?{query}", timeout=10) as answer:
             return json.loads(answer.read())["data"]
 
+    def wait_ready(self, timeout_s: float) -> None:
+        """Block until it answers."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.page}/-/ready", timeout=5).close()
+                return
+            except OSError:
+                assert time.monotonic() < deadline, "Prometheus is not ready: see above"
+                time.sleep(0.2)
+
     def series(self, expression: str, start: float, end: float) -> Series:
         """What an expression was, second by second; NaN is no value."""
         found = self.ask("query_range", query=expression, start=start, end=end, step=SCRAPE_S)["result"]
@@ -77,7 +88,9 @@ def prometheus(settings: Settings, folder: Path, for_s: float | None = None) -> 
     command += [f"--storage.tsdb.path={folder / 'tsdb'}", f"--web.listen-address={HOST}:{port}", "--log.level=error"]
     with subprocess.Popen(command) as running:
         try:
-            yield Prometheus(f"http://{HOST}:{port}")
+            asked = Prometheus(f"http://{HOST}:{port}")
+            asked.wait_ready(60)
+            yield asked
         finally:
             running.kill()
 

@@ -123,6 +123,7 @@ def short(scene: Scene) -> None:
 def long(scene: Scene) -> None:
     """All else that moves a panel of Overview or Training, but the number of ranks."""
     scene.rate = 12
+    scene.trained(1)
     scene.trained(10)
     with scene.happening(moves.RANK_STOPS):
         with scene.stopped("rank1"):
