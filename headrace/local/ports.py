@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import secrets
 import socket
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -59,7 +59,7 @@ def _free_row(held: ExitStack, length: int = 1) -> int:
     """
     outgoing = int(OUTGOING.read_text().split()[0])
     for _ in range(TRIES):
-        first = random.randrange(LOWEST, outgoing - length)
+        first = LOWEST + secrets.randbelow(outgoing - length - LOWEST)  # whoever else chooses must not choose alike
         with suppress(OSError):
             for port in range(first, first + length):
                 held.enter_context(socket.create_server((HOST, port)))
