@@ -117,6 +117,7 @@ def serve_metrics(port: int, bind: str, pulse: Pulse) -> int:
     register(LOOP_TURN).set_function(lambda: time.time() - pulse.silent_s)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True, name="metrics").start()
+    logging.getLogger("headrace").info("metrics", extra={"port": server.server_port})
     return int(server.server_port)
 
 
