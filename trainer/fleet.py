@@ -122,7 +122,7 @@ class Fleet:
         ranks = self.start()
         log.info(RANKS_STARTED, extra={"pids": [rank.pid for rank in ranks], "restarts": self.restarts})
         self.say(ranks)
-        deadline, told, ended, stuck = float("inf"), False, set[int](), set[int]()
+        deadline, told, ended, stuck = float("inf"), False, list[int](), set[int]()
         while alive := [rank for rank in ranks if rank.is_alive()]:
             wait([rank.sentinel for rank in alive], timeout=TICK_S)
             self.end_stuck(ranks, stuck)
@@ -136,7 +136,7 @@ class Fleet:
             if time.monotonic() > deadline:
                 _signal(ranks, signal.SIGKILL)
         self.note_ended(ranks, ended)
-        code = first_failure(ranks)
+        code = first_failure([ranks[number] for number in ended])
         if code:
             log.info(RANKS_GONE, extra={"code": code})
         too_young_to_hear = self.told and code == 128 + signal.SIGTERM
@@ -169,11 +169,11 @@ class Fleet:
         except OSError as error:
             log.warning("state not written", extra={"why": str(error)})
 
-    def note_ended(self, ranks: Sequence[BaseProcess], known: set[int]) -> bool:
-        """Say once of each rank that failed where it was; whether one has."""
+    def note_ended(self, ranks: Sequence[BaseProcess], known: list[int]) -> bool:
+        """Say once of each rank that failed where it was, and add it to `known`; whether one has."""
         for number, rank in enumerate(ranks):
             if rank.exitcode and number not in known:
-                known.add(number)
+                known.append(number)
                 at, code = self.board.of(number), as_code(rank.exitcode)
                 if len(known) == 1:
                     self.why = f"rank {number} ended with {code} {at}"
@@ -218,7 +218,9 @@ def be_rank(fleet: Fleet, rank: int, meeting: str, launcher: int) -> None:
 
 
 def first_failure(ranks: Sequence[BaseProcess]) -> int:
-    """The exit code to pass on from ranks that have failed: one that says why, if any does; 0 if none has failed."""
+    """The exit code to pass on from ranks in the order in which they failed: one that says why, if any does, else the
+    first, for the others may have been ended because of it; 0 if none has failed.
+    """
     codes = [as_code(rank.exitcode) for rank in ranks if rank.exitcode]
     return next((code for code in TYPED if code in codes), codes[0] if codes else 0)
 
