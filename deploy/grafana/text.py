@@ -15,7 +15,7 @@ TEXT = Board(
             "A second, by reason: docs/rejections.md explains each.",
             "short",
             [
-                (f'sum by (reason) (rate(headrace_documents_total{{outcome="rejected"}}{RATE}))', "{{reason}}"),
+                (f'sum by (reason) (rate(headrace_documents_total{{outcome="rejected"}}{RATE})) > 0', "{{reason}}"),
             ],
             kind="stack",
         ),
@@ -32,7 +32,7 @@ TEXT = Board(
             "percentunit",
             [
                 (
-                    f'(sum(rate(headrace_documents_total{{reason=~"(near_)?duplicate"}}{RATE})) or vector(0))'
+                    f'sum(rate(headrace_documents_total{{reason=~"(near_)?duplicate"}}{RATE}))'
                     f" / sum(rate(headrace_documents_total{CLEAN}{RATE}))",
                     "duplicates",
                 )

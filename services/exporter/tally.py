@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import get_args
 
 import orjson
 from confluent_kafka import Message
 
 from headrace.contract import metrics
 from headrace.contract.blocks import Seal
-from headrace.contract.documents import RejectedHeaders
+from headrace.contract.documents import REASONS, RejectedHeaders, Stage
 from headrace.contract.errors import Coordinate, RecordError
 from headrace.contract.metrics import NAMES, OTHER, Metric
 from headrace.contract.topics import CLEAN, REJECTED, WINDOWS
@@ -42,6 +43,12 @@ NAME_BYTES = 60
 
 Series = tuple[str, ...]
 """Name of the metric, then the values of its labels."""
+FROM_0: tuple[Series, ...] = (
+    *((metric.name,) for metric in COUNTERS.values() if not metric.labels),
+    *((metrics.DOCUMENTS.name, stage, "accepted", "") for stage in get_args(Stage)),
+    *((metrics.DOCUMENTS.name, stage, "rejected", reason) for stage in get_args(Stage) for reason in REASONS),
+)
+"""Shown before the first one comes: of a counter that begins at 3 Prometheus does not see that it rose."""
 Counts = Iterable[tuple[Series, int]]
 
 
@@ -79,7 +86,7 @@ class Tallies:
 
     def samples(self) -> Iterator[Sample]:
         """The sums over all partitions."""
-        total: Counter[Series] = Counter()
+        total: Counter[Series] = Counter(dict.fromkeys(FROM_0, 0))
         for tally in list(self.of.values()):
             total.update(tally.counts.copy())
         return ((COUNTERS[name], tuple(labels), count) for (name, *labels), count in total.items())

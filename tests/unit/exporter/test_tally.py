@@ -6,7 +6,7 @@ import pytest
 
 from headrace.contract import metrics
 from headrace.contract.blocks import Seal
-from headrace.contract.documents import CleanDocument, RejectedHeaders
+from headrace.contract.documents import REASONS, CleanDocument, RejectedHeaders
 from headrace.contract.errors import RecordError
 from headrace.contract.metrics import NAMES, OTHER
 from headrace.contract.topics import CLEAN, REJECTED, WINDOWS
@@ -67,7 +67,7 @@ def tallies() -> Tallies:
 
 
 def shown(found: Tallies) -> dict[tuple[str, ...], float]:
-    return {(metric.name, *labels): value for metric, labels, value in found.samples()}
+    return {(metric.name, *labels): value for metric, labels, value in found.samples() if value}
 
 
 def test_each_record_counts_where_it_belongs() -> None:
@@ -95,6 +95,17 @@ def test_each_record_counts_where_it_belongs() -> None:
         (metrics.WINDOW_TOKENS.name,): 200,
     }
     assert found.of[CLEAN, 0].position == 4
+
+
+def test_what_has_not_come_yet_is_0_so_that_prometheus_sees_the_first_one_as_a_rise() -> None:
+    documents = metrics.DOCUMENTS.name
+    before = {(metric.name, *labels): value for metric, labels, value in tallies().samples()}
+    assert set(before.values()) == {0}
+    assert {(documents, stage, "rejected", reason) for stage in ("clean", "tokenize") for reason in REASONS} < set(
+        before
+    )
+    assert {(documents, "clean", "accepted", ""), (documents, "tokenize", "accepted", "")} < set(before)
+    assert (metrics.WINDOW_TOKENS.name,) in before
 
 
 def test_a_commit_holds_the_counts_and_the_next_process_goes_on_from_them() -> None:
