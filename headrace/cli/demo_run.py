@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from headrace.cli.watch import Watch
 from headrace.client import Publisher
 from headrace.contract.documents import JSON, PLAIN
 from headrace.contract.errors import DependencyError, HeadraceError, SettingsError
-from headrace.contract.settings import CONFIG_VARIABLE, Ports, Settings, load
+from headrace.contract.settings import Ports, Settings, load
 from headrace.control import command
 from headrace.local.corpora import Document, demo_documents
 from headrace.local.process import marked
@@ -53,8 +52,7 @@ def settings_of_demo(settings: Settings, data: Path) -> Settings:
     """The user's settings, but everything in `data` and on free ports of this machine."""
     alone = ["kafka.brokers=", "flink.rest=", "flink.state_dir=", "trainer.checkpoint_dir=", f"local.data_dir={data}"]
     free = [f"local.ports.{name}=0" for name in Ports.model_fields]
-    environment = {CONFIG_VARIABLE: os.devnull, **settings.environment()}
-    return load(assignments=[*alone, *free], environment=environment).settings
+    return load(assignments=[*alone, *free], environment=settings.environment()).settings
 
 
 def texts(settings: Settings, file: Path | None, seed: int) -> list[Sendable]:

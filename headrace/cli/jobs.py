@@ -19,7 +19,7 @@ from headrace import jobs as flink_jobs
 from headrace.cli.options import Assign, Brokers, Config, err, out, with_settings
 from headrace.contract.errors import DependencyError, HeadraceError, SettingsError
 from headrace.contract.metrics import JOB_SUBMISSIONS, JOB_UP
-from headrace.contract.settings import CONFIG_VARIABLE, Resolved, Settings, flatten, load, variable
+from headrace.contract.settings import Resolved, Settings, flatten, load, variable
 from headrace.flink import FlinkRest, RunningJob, newest_state, rest_of
 from headrace.jobs.notes import Lost
 from headrace.jobs.upgrade import upgrade as upgrade_jobs
@@ -35,7 +35,6 @@ STOP_S = 120.0
 LOCK_S = 120.0
 """How long another process may have the jobs: one look of the stack's supervisor, which may submit both."""
 OF_THE_STACK = ("kafka.brokers", "flink.rest", "flink.state_dir")
-NO_FILE = {CONFIG_VARIABLE: os.devnull}
 
 
 @app.command()
@@ -172,7 +171,7 @@ def _changed(given: Resolved) -> Settings:
     values = dict(flatten(given.settings.model_dump()))
     said = {key: values[key] for key in given.origins if key not in OF_THE_STACK and not key.startswith("local.")}
     changed = {variable(key): value if isinstance(value, str) else json.dumps(value) for key, value in said.items()}
-    return load(environment={**running.environment(), **changed, **NO_FILE}).settings
+    return load(environment={**running.environment(), **changed}).settings
 
 
 def _restart_part(settings: Settings) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -16,10 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from headrace.audit.findings import Findings
 from headrace.audit.manifests import read_manifests
+from headrace.beside import settings_beside
 from headrace.checkpoints import Checkpoint, finished, name_of, verify
 from headrace.cli.options import err, out
 from headrace.contract.errors import ContractError, Coordinate, HeadraceError, SettingsError
-from headrace.contract.settings import ROOT, Settings, load
+from headrace.contract.settings import ROOT, Settings
 from headrace.contract.training import Manifest, Replayed
 
 
@@ -95,11 +95,10 @@ def nearest(there: Mapping[int, object], step: int) -> str:
 
 
 def settings_like(settings: Settings, run: str, manifest: Manifest) -> Settings:
-    """The settings of the run, with the threads, and on the CPU if it was there, of whoever trained the checkpoint."""
-    said = {"run": run, "threads": manifest.fingerprint.get("threads")}
-    said["device"] = "cpu" if manifest.fingerprint.get("device") == "cpu" else None
-    assignments = [f"trainer.{name}={value}" for name, value in said.items() if value]
-    return load(assignments=assignments, environment=settings.environment()).settings
+    """What the run keeps, with the threads, and on the CPU if it was there, of whoever trained the checkpoint."""
+    seen = manifest.fingerprint
+    said = {"threads": seen.get("threads"), "device": "cpu" if seen.get("device") == "cpu" else None}
+    return settings_beside(settings, run, [f"trainer.{name}={value}" for name, value in said.items() if value])
 
 
 def train_again(settings: Settings, first: int, last: int, hidden: bool) -> Replayed:
@@ -112,10 +111,9 @@ def train_again(settings: Settings, first: int, last: int, hidden: bool) -> Repl
         TextColumn("steps"),
         TimeRemainingColumn(),
     )
-    environment = {**os.environ, **settings.environment()}
     with (
         Progress(*columns, console=err, transient=True, disable=hidden) as progress,
-        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as child,
+        subprocess.Popen(command, cwd=ROOT, env=settings.child_environment(), stdout=subprocess.PIPE) as child,
     ):
         task = progress.add_task("replay", total=last - first)
         assert child.stdout is not None

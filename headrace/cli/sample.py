@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from typing import Annotated
@@ -26,6 +25,6 @@ def sample(
     settings = of_run(settings, run)
     asked = {"prompt": prompt, "count": count, "tokens": tokens, "seed": seed}
     command = [sys.executable, "-m", "trainer.sample", *(f"--{name}={value}" for name, value in asked.items())]
-    environment = {**os.environ, **settings.absolute.environment()}
+    environment = settings.absolute.child_environment()
     if code := subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
         raise typer.Exit(code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import typer
 
 from headrace.cli.options import out, with_settings
 from headrace.contract.errors import DependencyError, SettingsError
-from headrace.contract.settings import CONFIG_VARIABLE, PREFIX, ROOT, Settings
+from headrace.contract.settings import ROOT, Settings
 
 
 @with_settings
@@ -88,12 +87,10 @@ def run_fleet(settings: Settings) -> int:
     """Run all ranks, showing what they log, until they end; the exit code. Ctrl-C and SIGTERM let them save and end."""
     from headrace.cli.logs import readable
 
-    mine = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    environment = {**mine, **settings.environment(), CONFIG_VARIABLE: os.devnull}
     fleet = subprocess.Popen(
         ["setpriv", "--pdeathsig", "TERM", "--", sys.executable, "-m", "trainer.fleet"],
         cwd=ROOT,
-        env=environment,
+        env=settings.child_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

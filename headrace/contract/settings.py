@@ -251,9 +251,15 @@ class Settings(BaseSettings):
         return self.kafka.topic_prefix + name
 
     def environment(self) -> dict[str, str]:
-        """Environment variables from which `load()` in a child process makes this tree again."""
+        """Environment variables from which `load()` makes this tree again, whatever headrace.toml lies about."""
         changed = flatten(self.model_dump(exclude_defaults=True))
-        return {variable(key): value if isinstance(value, str) else json.dumps(value) for key, value in changed}
+        said = {variable(key): value if isinstance(value, str) else json.dumps(value) for key, value in changed}
+        return {CONFIG_VARIABLE: os.devnull, **said}
+
+    def child_environment(self) -> dict[str, str]:
+        """All of this process's environment for a child, but with these settings alone."""
+        mine = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        return {**mine, **self.environment()}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from headrace.contract import errors
 from headrace.contract.errors import ContractError, DependencyError, HeadraceError
-from headrace.contract.settings import CONFIG_VARIABLE, ROOT, Settings
+from headrace.contract.settings import ROOT, Settings
 from headrace.flink import FlinkRest, RunningJob, SavedState, newest_state, rest_of
 from headrace.jobs.aside import finish_setting_aside
 from headrace.jobs.checks import (
@@ -132,7 +131,7 @@ def run(settings: Settings, job: Job, *arguments: str) -> dict[str, str]:
     done = subprocess.run(
         [sys.executable, "-m", f"flink_jobs.{job.name}", *arguments],
         cwd=ROOT,
-        env={**os.environ, **settings.environment(), CONFIG_VARIABLE: os.devnull, "PYTHONPATH": str(ROOT)},
+        env={**settings.child_environment(), "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -15,7 +15,6 @@ from headrace.local.broker import broker
 from headrace.local.flink import flink, wanted_slots, workers_socket
 from headrace.local.ports import HOST
 from headrace.local.process import Part
-from headrace.local.state import NO_FILE
 
 BROKER, JOBMANAGER, TASKMANAGER, WORKERS, JOBS, PLANNER, TRAINER, EXPORTER = ALL = (
     "broker",
@@ -36,7 +35,7 @@ FINAL = dict.fromkeys((JOBS, PLANNER, TRAINER), (2, 4))
 def build(settings: Settings, names: tuple[str, ...]) -> dict[str, Part]:
     """The named parts of a stack whose ports are chosen; writes the configuration files of broker and Flink."""
     python = sys.executable
-    own = {**settings.environment(), **NO_FILE}
+    own = settings.environment()
     parts = {
         PLANNER: Part(PLANNER, (python, "-m", "services.planner"), own),
         TRAINER: trainer(settings),
@@ -58,7 +57,7 @@ def build(settings: Settings, names: tuple[str, ...]) -> dict[str, Part]:
 
 def trainer(settings: Settings, name: str = TRAINER) -> Part:
     """The trainer of the settings' run, with their number of ranks."""
-    return Part(name, (sys.executable, "-m", "trainer.fleet"), {**settings.environment(), **NO_FILE})
+    return Part(name, (sys.executable, "-m", "trainer.fleet"), settings.environment())
 
 
 def trainer_of(run: str, settings: Settings) -> str:

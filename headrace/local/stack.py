@@ -20,7 +20,7 @@ from headrace.contract.errors import ContractError, DependencyError, HeadraceErr
 from headrace.contract.settings import PREFIX, ROOT, Settings
 from headrace.local import datadir, disk, logfiles, parts, ports, process, state, status
 from headrace.local.java import java_home
-from headrace.local.state import NO_FILE, PartState, State
+from headrace.local.state import PartState, State
 
 POLL_S = 0.3
 HOPELESS = 5
@@ -77,7 +77,7 @@ def launch(
             supervisor = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env={**mine, **settled.environment(), **NO_FILE},
+                env={**mine, **settled.environment()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

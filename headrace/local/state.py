@@ -20,12 +20,10 @@ from uuid import uuid4
 import orjson
 
 from headrace.contract.errors import DependencyError
-from headrace.contract.settings import CONFIG_VARIABLE, Settings, load
+from headrace.contract.settings import Settings, load
 
 Phase = Literal["starting", "running", "stopping", "down"]
 PartPhase = Literal["waiting", "starting", "running", "restarting", "stopping", "failed", "stopped"]
-NO_FILE = {CONFIG_VARIABLE: os.devnull}
-"""A child takes its settings from the environment alone, whatever headrace.toml lies about."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class State:
 
     @property
     def settings(self) -> Settings:
-        return load(environment={**self.environment, **NO_FILE}).settings
+        return load(environment=self.environment).settings
 
     @property
     def failed(self) -> tuple[PartState, ...]:

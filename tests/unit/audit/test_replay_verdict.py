@@ -1,5 +1,7 @@
 """What `verify --replay` makes of weights that are equal, different, or different where nothing was promised."""
 
+from pathlib import Path
+
 import pytest
 
 from headrace.cli.replaying import judge, nearest, parse, settings_like
@@ -53,7 +55,19 @@ def test_what_was_asked_for_must_be_two_steps_that_are_there() -> None:
     assert "there is none" in nearest({}, 120)
 
 
-def test_it_trains_with_the_threads_and_on_the_device_of_then() -> None:
+def test_it_trains_with_the_threads_and_on_the_device_of_then(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
     there = manifest(8, {"threads": "3", "device": "cpu"})
-    trainer = settings_like(Settings(), "other", there).trainer
-    assert (trainer.run, trainer.threads, trainer.device) == ("other", 3, "cpu")
+    own = settings_like(Settings(), "other", there)
+    assert (own.trainer.run, own.trainer.threads, own.trainer.device) == ("other", 3, "cpu")
+    assert own.checkpoint_dir == Path(own.trainer.checkpoint_dir)  # the child runs in another directory
+
+
+def test_it_trains_with_what_the_run_keeps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    there = manifest(8).model_copy(update={"run": "slow", "settings": {"learning_rate": 0.001, "reduction": "plain"}})
+    folder = Settings().checkpoint_dir / "slow" / "step-0000000008"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_bytes(there.encode())
+    trainer = settings_like(Settings(), "slow", there).trainer
+    assert (trainer.learning_rate, trainer.reduction) == (0.001, "plain")

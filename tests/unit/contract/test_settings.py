@@ -66,5 +66,16 @@ def test_a_child_process_gets_the_same_tree() -> None:
     assert child == parent
 
 
+def test_a_child_takes_nothing_from_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("headrace.toml").write_text("[trainer]\nthreads = 3\n")
+    monkeypatch.setenv("HEADRACE_TRAINER__RANKS", "7")
+    monkeypatch.setenv("ANOTHER", "stays")
+    parent = settings.load(Path("/dev/null"), ["trainer.seed=9"], {}).settings
+    assert settings.load(environment=parent.environment()).settings == parent
+    assert settings.load(environment=parent.child_environment()).settings == parent
+    assert parent.child_environment()["ANOTHER"] == "stays"
+
+
 def test_every_setting_says_what_it_means() -> None:
     assert [key for key, _, meaning in settings.describe() if not meaning] == []

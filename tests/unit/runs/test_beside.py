@@ -42,6 +42,15 @@ def test_a_new_run_has_the_settings_of_the_stack_but_for_what_it_is_told(base: S
     assert settings_beside(base, "slow", []).trainer.learning_rate == 0.1
 
 
+def test_a_settings_file_that_lies_about_says_nothing_to_it(
+    base: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("headrace.toml").write_text("[trainer]\nseed = 5\n[planner]\nstep_blocks = 3\n")
+    own = settings_beside(base, "slow", [])
+    assert (own.trainer.seed, own.planner) == (base.trainer.seed, base.planner)
+
+
 def test_a_run_goes_on_with_what_it_was_begun_with(base: Settings) -> None:
     begun(base, "slow", 0, learning_rate=0.01, model="tiny", nominal_tokens=512)
     begun(base, "slow", 10, learning_rate=0.01, model="tiny", nominal_tokens=512)
