@@ -14,12 +14,12 @@ import fcntl
 import os
 import shutil
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from headrace.contract.digests import file_sha256
-from headrace.contract.errors import Coordinate, DependencyError, RecordError, SettingsError
+from headrace.contract.errors import Coordinate, DependencyError, RecordError, SchemaError, SettingsError
 from headrace.contract.training import MANIFEST, Manifest
 
 PINNED = "pinned"
@@ -71,10 +71,15 @@ def verify(checkpoint: Checkpoint, hashes: bool = True) -> None:
 
 
 def finished(run: Path) -> Iterator[Checkpoint]:
-    """Every checkpoint that has weights and a manifest that can be read, oldest first."""
+    """Every checkpoint that has weights and a manifest that is whole, oldest first; SchemaError for another version."""
     for path in directories(run):
-        with suppress(FileNotFoundError, RecordError):
-            yield read(path)
+        try:
+            checkpoint = read(path)
+        except SchemaError:
+            raise
+        except (FileNotFoundError, RecordError):
+            continue
+        yield checkpoint
 
 
 def pruned(run: Path) -> Iterator[Manifest]:

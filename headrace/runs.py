@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import Message
 
 from headrace.checkpoints import directories, finished, is_ended, is_locked, pins, pruned, read, step_of, tiers, verify
-from headrace.contract.errors import RecordError
+from headrace.contract.errors import RecordError, SchemaError
 from headrace.contract.plan import Step, decode_plan
 from headrace.contract.settings import Settings
 from headrace.contract.topics import CONTROL, PLAN, STEPS
@@ -68,6 +68,8 @@ def _judge(path: Path, hashes: bool) -> tuple[Manifest | None, str]:
         missing = Path(str(error.filename)).name
         written = missing == MANIFEST and is_locked(path.parent) and path == directories(path.parent)[-1]
         return manifest, "being written" if written else f"torn: {missing} is not there"
+    except SchemaError as error:
+        return manifest, str(error)
     except RecordError as error:
         return manifest, f"torn: {error}"
     return manifest, ""

@@ -26,7 +26,7 @@ from headrace.checkpoints import (
     verify,
 )
 from headrace.contract.digests import file_sha256
-from headrace.contract.errors import DependencyError, RecordError
+from headrace.contract.errors import DependencyError, RecordError, SchemaError
 from headrace.contract.settings import Settings
 from headrace.contract.training import MANIFEST, CheckpointFile, Manifest
 
@@ -75,11 +75,13 @@ class Checkpoints:
         return file
 
     def newest(self) -> Checkpoint | None:
-        """The newest checkpoint that holds; every torn one above it is reported."""
+        """The newest checkpoint that holds; every torn one above it is reported. SchemaError for another version's."""
         for path in reversed(directories(self.directory)):
             try:
                 checkpoint = read(path)
                 verify(checkpoint)
+            except SchemaError:
+                raise
             except (FileNotFoundError, RecordError) as error:
                 log.warning("checkpoint is torn, its parent is used", extra={"path": str(path), "why": str(error)})
                 continue

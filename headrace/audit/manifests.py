@@ -7,7 +7,7 @@ from pathlib import Path
 
 from headrace.audit.findings import Findings
 from headrace.checkpoints import name_of
-from headrace.contract.errors import Coordinate, RecordError
+from headrace.contract.errors import Coordinate, RecordError, SchemaError
 from headrace.contract.training import MANIFEST, Manifest
 
 
@@ -15,7 +15,7 @@ def read_manifests(run_dir: Path, findings: Findings) -> list[Manifest]:
     """All manifests in <run_dir>/step-*/manifest.json and <run_dir>/history/*.json, by step.
 
     One that cannot be read, or that lies under another step's or run's name, is named and left out. A torn newest one
-    is left out without a word: it does not count, and the run goes on from its parent.
+    is left out without a word: it does not count, and the run goes on from its parent. One of another version is whole.
     """
     found: dict[int, Manifest] = {}
     unreadable: dict[str, RecordError] = {}
@@ -32,7 +32,7 @@ def read_manifests(run_dir: Path, findings: Findings) -> list[Manifest]:
             found[manifest.step] = manifest
     newest = name_of(max(found, default=-1))
     for name, flaw in unreadable.items():
-        if name < newest:
+        if name < newest or isinstance(flaw, SchemaError):
             findings.add("unreadable", str(flaw))
     return [found[step] for step in sorted(found)]
 

@@ -78,6 +78,14 @@ def test_a_torn_newest_manifest_is_none(run_dir: Path) -> None:
     assert not findings
 
 
+def test_a_newest_manifest_of_another_version_is_named(run_dir: Path) -> None:
+    newer = manifest(12).encode().replace(b'"schema":1', b'"schema":2')
+    (run_dir / "step-0000000012/manifest.json").write_bytes(newer)
+    findings = Findings()
+    assert [one.step for one in read_manifests(run_dir, findings)] == [0, 4, 8]
+    assert "is of schema 2, this program reads 1" in findings.tallies["unreadable"].examples[0]
+
+
 def test_a_manifest_under_another_name_is_named(run_dir: Path) -> None:
     (run_dir / "step-0000000012/manifest.json").write_bytes(manifest(8).encode())
     (run_dir / "history/step-0000000004.json").write_bytes(manifest(4).model_copy(update={"run": "other"}).encode())

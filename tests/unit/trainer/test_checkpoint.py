@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from headrace.checkpoints import Checkpoint, finished
 from headrace.contract.digests import FED_START
-from headrace.contract.errors import ContractError, DependencyError, SettingsError
+from headrace.contract.errors import ContractError, DependencyError, SchemaError, SettingsError
 from headrace.contract.settings import Settings
 from headrace.contract.training import Manifest
 from trainer.checkpoint import Checkpoints, Keep
@@ -105,6 +105,19 @@ def test_pruning_keeps_the_newest_and_the_ancestry(settings: Settings, checkpoin
         "step-0000000030": "step-0000000020",
         "step-0000000040": "step-0000000030",
     }
+
+
+def test_what_a_newer_version_wrote_is_not_torn_and_stays(settings: Settings, checkpoints: Checkpoints) -> None:
+    saver, state = run_of(settings, checkpoints)
+    move(state, 10)
+    manifest = save(saver, state).path / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes().replace(b'"schema":1', b'"schema":2'))
+    for read in (checkpoints.newest, lambda: list(finished(checkpoints.directory))):
+        with pytest.raises(SchemaError, match="of schema 2, this program reads 1: renew this program first"):
+            read()
+    with pytest.raises(SchemaError):
+        begin(settings, checkpoints, SOURCE, CPU, lambda: 3.0)
+    assert names(checkpoints) == ["step-0000000000", "step-0000000010"]
 
 
 def tear_off_manifest(checkpoint: Checkpoint) -> None:
