@@ -8,6 +8,9 @@ from typing import Any
 from headrace.audit.findings import KINDS, Findings, Stage
 from headrace.contract.audit import BEGINNING, VerifiedCut
 
+HEADS = ("stage", "entered", "left", "lost", "duplicated", "in flight")
+"""What stands above the columns of `Report.cells`."""
+
 
 @dataclass
 class Report:
@@ -82,6 +85,16 @@ class Report:
             }
             for stage in self.stages
         ]
+
+    def cells(self) -> list[list[str]]:
+        """The table as text."""
+        return [[f"{value:,}" if isinstance(value, int) else value for value in row.values()] for row in self.rows()]
+
+    @property
+    def progress(self) -> str:
+        """How far the run is, in words."""
+        saved = "no checkpoint" if self.saved is None else f"saved up to step {self.saved:,}"
+        return f"{self.trained:,} of {self.planned:,} planned steps trained, {saved}"
 
     def wrong(self) -> list[dict[str, Any]]:
         """What is wrong: each kind with its meaning, how often, and the first examples."""

@@ -34,6 +34,8 @@ def report(
     from headrace.cli.verify import progress_of_verify
     from headrace.runs import chosen_run
 
+    if file.is_dir():
+        raise SettingsError(f"--out {file} is a directory: name a file, such as {file / 'report.html'}")
     name, proof = chosen_run(settings, run), None
     with err.status("reading"):
         page = Page(settings, name)
@@ -65,7 +67,7 @@ class Page:
         page = render(self.facts, proof, int(time.time() * 1000), written)
         part = file.with_name(f".{file.name}.{os.getpid()}")
         try:
-            part.write_text(page)
+            part.write_text(page, "utf-8")
             part.replace(file)
         except OSError as error:
             part.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from headrace.audit.report import Report
+from headrace.audit.report import HEADS, Report
 from headrace.audit.retention import CutWriter, Keep, look
 from headrace.audit.verify import Begin, verify_deployment
 from headrace.cli.options import OfRun, err, out, with_settings
@@ -23,8 +23,6 @@ from headrace.contract.errors import ContractError, SettingsError
 from headrace.contract.settings import Settings
 from headrace.kafka import Cluster
 from headrace.runs import chosen_run
-
-COLUMNS = ("stage", "entered", "left", "lost", "duplicated", "in_flight")
 
 
 @with_settings
@@ -84,13 +82,12 @@ def show(report: Report) -> None:
     colour = "green" if report.holds else "red"
     out.print(f"[bold {colour}]{report.headline}[/]", highlight=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in COLUMNS:
-        table.add_column(name.replace("_", " "), justify="left" if name == "stage" else "right")
-    for row in report.rows():
-        table.add_row(*(f"{value:,}" if isinstance(value, int) else value for value in map(row.get, COLUMNS)))
+    for name in HEADS:
+        table.add_column(name, justify="left" if name == "stage" else "right")
+    for row in report.cells():
+        table.add_row(*row)
     out.print(table)
-    saved = "no checkpoint" if report.saved is None else f"saved up to step {report.saved}"
-    out.print(f"run {report.run}: {report.trained} of {report.planned} planned steps trained, {saved}", highlight=False)
+    out.print(f"run {report.run}: {report.progress}", highlight=False)
     if report.start.seq:
         when = datetime.fromtimestamp(report.start.time / 1000, UTC).isoformat(timespec="seconds")
         out.print(

@@ -8,13 +8,11 @@ from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from headrace.audit.report import Report
+from headrace.audit.report import HEADS, Report
 from headrace.page.gather import Facts
 from headrace.page.sections import Table, final_loss, sections
 from headrace.page.series import MOST
 from headrace.page.words import many, moment, number, span
-
-COLUMNS = ("stage", "entered", "left", "lost", "duplicated", "in_flight")
 
 
 class Verdict(NamedTuple):
@@ -92,12 +90,7 @@ def headline(facts: Facts) -> list[Fact]:
 
 def proof(report: Report) -> Proof:
     """The table of `headrace verify`."""
-    rows = [
-        [f"{value:,}" if isinstance(value, int) else str(value) for value in map(row.get, COLUMNS)]
-        for row in report.rows()
-    ]
-    saved = "no checkpoint" if report.saved is None else f"saved up to step {report.saved:,}"
-    says = f"{report.trained:,} of {report.planned:,} planned steps trained, {saved}."
+    says = f"{report.progress}."
     if report.start.seq:
         says += (
             f" {report.start.counts.published:,} of the documents were verified before {moment(report.start.time)}"
@@ -111,4 +104,4 @@ def proof(report: Report) -> Proof:
         (f"{finding['kind']}, {finding['count']:,}: {finding['meaning']}", finding["examples"])
         for finding in report.wrong()
     ]
-    return Proof(Table([name.replace("_", " ") for name in COLUMNS], rows), says, wrong)
+    return Proof(Table(HEADS, report.cells()), says, wrong)

@@ -74,7 +74,7 @@ def learning(facts: Facts) -> Section:
         ("tokens trained", "loss", "least", "greatest"),
         [
             (number(x), f"{mean:.3f}", f"{low:.3f}", f"{high:.3f}")
-            for x, mean, low, high in zip(*_points(training.by_tokens.coarser(20), "loss"), strict=True)
+            for x, mean, low, high in zip(*training.by_tokens.coarser(20).points("loss"), strict=True)
         ],
         0,
     )
@@ -140,13 +140,15 @@ def mix(facts: Facts) -> list[Section]:
     """In which languages, and from which sources."""
     documents, training = facts.documents, facts.training
     total, found = documents.languages.total(), []
-    if set(documents.languages) - {""}:
+    if told := [(name, times) for name, times in documents.languages.most_common() if name]:
         rows = [
             (name or "not told", number(times), share(times, total))
             for name, times in documents.languages.most_common(ROWS)
         ]
-        most = rows[0]
-        says = f"Most accepted documents, {most[2]}, are in {most[0]}; {many(len(rows), 'language')} in all."
+        name, times = told[0]
+        says = f"Most accepted documents, {share(times, total)}, are in {name}; {many(len(told), 'language')} in all."
+        if untold := documents.languages[""]:
+            says += f" Of {share(untold, total)} the language was not told."
         found += [Section("Which languages?", says, table=Table(("language", "accepted", "of all"), rows))]
     tokens = sum(count for count, _ in training.sources.values())
     names = sorted({*documents.sources, *training.sources}, key=lambda name: (-_trained(training, name), name))
@@ -164,7 +166,7 @@ def mix(facts: Facts) -> list[Section]:
         return found
     says = f"{many(len(names), 'source')}; most tokens, {share(_trained(training, names[0]), tokens)}, came from"
     says += f" {names[0] or 'where no source was told'}."
-    if not set(documents.languages) - {""}:
+    if not told:
         says += " No language was told for any document."
     head = ("source", "accepted", "tokens trained", "of these", "mean loss")
     return [*found, Section("From which sources?", says, table=Table(head, rows_of_sources))]
@@ -302,10 +304,6 @@ def _flow_chart(series: Series, reasons: Counter[str], most: list[str], says: st
     drawing = Drawing(time_axis(edges[0], edges[-1]), value_axis("documents published a minute", 0, top))
     drawing.bars(edges, rates, [2, 3, 4, 5, 1, 6, 7][: len(rates)])
     return drawing.done(says)
-
-
-def _points(series: Series, name: str) -> Points:
-    return series.points(name)
 
 
 def _rate(series: Series) -> Points:

@@ -17,22 +17,27 @@ MOST = 1_000
 
 @dataclass
 class Stretch:
-    """All that fell into one stretch: sums weighted by `weight`, by name, and the least and greatest of each."""
+    """All that fell into one stretch, by name: weighted sums, the weights in them, the least and the greatest value."""
 
-    weight: float = 0.0
     count: int = 0
     x: float = 0.0
     sums: dict[str, float] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
     lows: dict[str, float] = field(default_factory=dict)
     highs: dict[str, float] = field(default_factory=dict)
 
     def merge(self, other: Stretch) -> None:
         """Take in what another one holds."""
-        self.weight, self.count, self.x = self.weight + other.weight, self.count + other.count, self.x + other.x
+        self.count, self.x = self.count + other.count, self.x + other.x
         for name, value in other.sums.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
+            self.weights[name] = self.weights.get(name, 0.0) + other.weights[name]
             self.lows[name] = min(self.lows.get(name, np.inf), other.lows[name])
             self.highs[name] = max(self.highs.get(name, -np.inf), other.highs[name])
+
+    def mean(self, name: str) -> float:
+        """Of a value that was seen here."""
+        return self.sums[name] / self.weights[name]
 
 
 class Points(NamedTuple):
@@ -54,7 +59,7 @@ class Series:
     def add(self, x: float, values: Mapping[str, float], weight: float = 1.0) -> None:
         """Take in what was seen at x; `weight` is what it counts in means."""
         sums = {name: value * weight for name, value in values.items()}
-        one = Stretch(weight, 1, x, sums, dict(values), dict(values))
+        one = Stretch(1, x, sums, dict.fromkeys(values, weight), dict(values), dict(values))
         self._at(int(x // self.width)).merge(one)
         if len(self.stretches) > self.most:
             self._double()
@@ -66,12 +71,13 @@ class Series:
     def points(self, name: str) -> Points:
         """The means of one value, where it was seen."""
         found = [one for _, one in sorted(self.stretches.items()) if name in one.sums]
-        rows = [(one.x / one.count, one.sums[name] / one.weight, one.lows[name], one.highs[name]) for one in found]
+        rows = [(one.x / one.count, one.mean(name), one.lows[name], one.highs[name]) for one in found]
         return Points(*np.array(rows, np.float64).reshape(-1, 4).T)
 
     def weights(self, name: str) -> Floats:
         """f64 [stretch]: what each of `points` counts."""
-        return np.array([one.weight for _, one in sorted(self.stretches.items()) if name in one.sums], np.float64)
+        found = [one.weights[name] for _, one in sorted(self.stretches.items()) if name in one.sums]
+        return np.array(found, np.float64)
 
     def coarser(self, most: int) -> Series:
         """The same in at most `most` stretches from the first to the last."""

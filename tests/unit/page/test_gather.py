@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from pages import manifest
 from reports import step_report
+from typer.testing import CliRunner
 
+from headrace.cli.main import app
 from headrace.cli.report import Page
 from headrace.contract.blocks import Block, Seal
 from headrace.contract.documents import CleanDocument, RejectedHeaders
@@ -135,6 +137,12 @@ def test_a_page_is_written_whole_or_not_at_all(
     with pytest.raises(SettingsError, match=r"--out .*nowhere/page\.html cannot be written \(No such file"):
         page.write(tmp_path / "nowhere" / "page.html", None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html"]
+
+
+def test_a_folder_is_no_page(tmp_path: Path) -> None:
+    for folder in (str(tmp_path), "/", "."):
+        with pytest.raises(SettingsError, match="is a directory: name a file, such as"):
+            CliRunner().invoke(app, ["report", "--out", folder], catch_exceptions=False)
 
 
 def test_only_so_many_blocks_are_read(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

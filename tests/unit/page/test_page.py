@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -138,6 +139,21 @@ def test_a_step_that_was_trained_again_counts_once_in_the_loss_over_tokens() -> 
         (51, 120, 10),
         (111, 182, 10),
     ]
+
+
+def test_a_loss_that_is_no_number_takes_nothing_from_the_mean_of_the_others() -> None:
+    training = Training("main")
+    for step in range(4):
+        training.take(step_report(step=step, time=BEGAN, loss=float("nan") if step % 2 else 5.0))
+    assert training.by_time.points("loss").mean.tolist() == [5.0]
+    assert training.by_time.points("tokens").mean.tolist() == [step_report().tokens]
+
+
+def test_languages_are_counted_though_not_all_of_them_are_shown() -> None:
+    found = facts()
+    found.documents.languages = Counter({"": 500} | {f"l{number_}": 40 - number_ for number_ in range(30)})
+    page = render(found, None, BEGAN)
+    assert "Most accepted documents, 3 %, are in l0; 30 languages in all. Of 40 % the language was not told." in page
 
 
 def test_reports_of_other_runs_and_of_idle_times_are_told_apart() -> None:
