@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
@@ -28,28 +29,39 @@ LEAK = 1e-3
 """Largest difference of logits, as a part of the largest logit, that rounding explains; a leak shows 0.1 and more."""
 
 
+def read_tokenizer(file: Path) -> Tokenizer:
+    """A tokenizer.json. Raises SettingsError if it is not there, or none."""
+    if not file.exists():
+        raise SettingsError(f"tokenizer {file} does not exist: set tokenizer.path to a tokenizer.json")
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises nothing narrower
+        raise SettingsError(f"tokenizer.path: {file} is no tokenizer.json: {error}") from error
+
+
 def vocabulary_size(tokenizer_file: Path) -> int:
-    """Ids that the tokenizer can give. Raises SettingsError if the file is not there."""
-    if not tokenizer_file.exists():
-        raise SettingsError(f"tokenizer {tokenizer_file} does not exist: set tokenizer.path to a tokenizer.json")
-    return max(Tokenizer.from_file(str(tokenizer_file)).get_vocab().values()) + 1
+    """Ids that the tokenizer can give; raises SettingsError as `read_tokenizer` does."""
+    return max(read_tokenizer(tokenizer_file).get_vocab().values()) + 1
 
 
 def new_model(name: str, vocabulary: int, seed: int) -> PreTrainedModel:
     """A model with its first weights, on the CPU, a function of the seed alone: `small`, `tiny`, or a directory.
 
     A directory without weights, like the shipped ones, gets a vocabulary that fits the tokenizer; weights keep theirs.
-    Raises SettingsError where there is no such directory.
+    Raises SettingsError where there is no such directory, or no causal language model in it.
     """
     directory = SHIPPED / name if name in SHIPPED_MODELS else Path(name).expanduser()
     if not (directory / "config.json").exists():
         raise SettingsError(f"trainer.model = {name!r}: neither small nor tiny, nor a directory with a config.json")
     seed_everything(seed)
-    if any(directory.glob("*.safetensors")):
-        return load_model(directory)
-    config = AutoConfig.from_pretrained(directory, local_files_only=True)
-    config.vocab_size = -(-vocabulary // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
-    return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    try:
+        if any(directory.glob("*.safetensors")):
+            return load_model(directory)
+        config = AutoConfig.from_pretrained(directory, local_files_only=True)
+        config.vocab_size = -(-vocabulary // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    except (ValueError, OSError, SafetensorError) as error:
+        raise SettingsError(f"trainer.model = {name!r} is no causal language model of transformers: {error}") from error
 
 
 def load_model(directory: Path) -> PreTrainedModel:

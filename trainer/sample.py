@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from headrace.checkpoints import finished
 from headrace.contract.errors import DependencyError, HeadraceError
 from headrace.contract.settings import Settings, load
-from trainer.model import load_model
+from trainer.model import load_model, read_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -70,7 +70,7 @@ def main() -> None:
     said = parser.parse_args()
     torch.manual_seed(said.seed)
     checkpoint = said.checkpoint or newest(load().settings)
-    tokenizer = Tokenizer.from_file(str(said.tokenizer or checkpoint / "tokenizer.json"))
+    tokenizer = read_tokenizer(said.tokenizer or checkpoint / "tokenizer.json")
     model = load_model(checkpoint).eval()
     for text in samples(model, tokenizer, said.prompt, said.count, said.tokens, said.temperature, said.top_p):
         print(text, end="\n\n")

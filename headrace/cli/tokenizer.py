@@ -75,7 +75,10 @@ def inspect(
     file = settings.tokenizer_file
     if not file.exists():
         raise SettingsError(f"tokenizer {file} does not exist: set tokenizer.path to a tokenizer.json")
-    tokenizer = Tokenizer.from_file(str(file))
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises nothing narrower
+        raise SettingsError(f"tokenizer.path: {file} is no tokenizer.json: {error}") from error
     said = _described(file, tokenizer)
     if paths:
         said |= _measured(tokenizer, _texts(files_of(paths), settings.clean.max_document_bytes))

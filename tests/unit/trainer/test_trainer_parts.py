@@ -18,7 +18,7 @@ from headrace.contract.settings import Trainer
 from trainer.batch import IGNORED, make_leaf
 from trainer.fleet import first_failure
 from trainer.group import choose_device
-from trainer.model import check_fits, check_no_leak, new_model, token_losses
+from trainer.model import check_fits, check_no_leak, new_model, token_losses, vocabulary_size
 from trainer.optimizer import apply_update, learning_rate, make_optimizer
 from trainer.reduce import Tree, node_places
 from trainer.shares import blocks_of, leaf_count, leaves_of
@@ -159,6 +159,22 @@ def test_a_model_that_does_not_fit_the_blocks_is_refused(tmp_path: Path) -> None
         check_fits(config, "tiny", 256, 5000)
     with pytest.raises(SettingsError, match="neither small nor tiny"):
         new_model(str(tmp_path), 256, seed=1)
+
+
+@pytest.mark.parametrize("config", ["{", "{}", '{"model_type": "unheard-of"}', '{"model_type": "vit"}'])
+def test_a_folder_without_a_language_model_is_a_wrong_setting(tmp_path: Path, config: str) -> None:
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(SettingsError, match=r"trainer\.model = .* is no causal language model of transformers"):
+        new_model(str(tmp_path), 256, seed=1)
+
+
+def test_a_file_that_is_no_tokenizer_is_a_wrong_setting(tmp_path: Path) -> None:
+    file = tmp_path / "tokenizer.json"
+    with pytest.raises(SettingsError, match=r"does not exist: set tokenizer\.path"):
+        vocabulary_size(file)
+    file.write_text("no tokenizer")
+    with pytest.raises(SettingsError, match=r"tokenizer\.path: .* is no tokenizer\.json"):
+        vocabulary_size(file)
 
 
 def settings(**changes: object) -> Trainer:
