@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from headrace.cli.options import OfRun, of_run, out, with_settings
+from headrace.cli.screen import duration
 from headrace.contract.settings import Settings
 
 if TYPE_CHECKING:
@@ -138,12 +139,3 @@ def _as_json(one: Shelved) -> dict[str, object]:
 
 def _size(bytes_: int) -> str:
     return f"{bytes_ / 1e9:.1f} GB" if bytes_ >= 1e9 else f"{bytes_ / 1e6:.1f} MB"
-
-
-def duration(seconds: float) -> str:
-    """A span of time, in the unit that fits."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} d"

@@ -14,7 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from headrace.cli.options import out, with_settings
-from headrace.cli.picture import draw_comparison, sparkline
+from headrace.cli.picture import draw_comparison
+from headrace.cli.screen import sparkline
 from headrace.compare import Comparison, join, last_part, read_applied
 from headrace.contract.errors import SettingsError
 from headrace.contract.settings import Settings
@@ -79,7 +80,7 @@ def show(found: Comparison, last: int, kept: dict[str, dict[str, Any]]) -> None:
     bars = found.over(found.stretches(max(20, min(60, out.width - 40))))
     wide, lowest, highest = max(map(len, found.runs)), float(np.nanmin(bars)), float(np.nanmax(bars))
     for number, run in enumerate(found.runs):
-        line = sparkline(bars[number].tolist(), lowest, highest)
+        line = sparkline(bars[number].tolist(), between=(lowest, highest))
         out.print(
             f"{run:{wide}}  {line}  {_of_run(found, number, last)}", highlight=False, soft_wrap=True, markup=False
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -13,6 +13,7 @@ import orjson
 import typer
 
 from headrace.cli.options import with_settings
+from headrace.cli.since import moment
 from headrace.contract.errors import SettingsError
 from headrace.contract.settings import Settings
 
@@ -20,7 +21,6 @@ POLL_S = 0.3
 TAIL_BYTES = 8 * 1024 * 1024
 """So much of the end of a log is looked at."""
 SHOWN = ("time", "level", "part", "event", "logger", "exception")
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -47,7 +47,7 @@ def logs(
 ) -> None:
     """Show the last lines of one part's log, or of all parts, oldest first. Times are UTC."""
     files = _files(settings, part)
-    after = moment(since, datetime.now(UTC)) if since else ""
+    after = written(moment(since, datetime.now(UTC))) if since else ""
     at = {path: path.stat().st_size for path in files}
     count = lines if lines is not None else None if since else 50
     last = [line for path in files for line in last_of(tail(path, at[path], after), count)]
@@ -66,19 +66,9 @@ def _files(settings: Settings, part: str | None) -> list[Path]:
     return chosen
 
 
-def moment(since: str, now: datetime) -> str:
-    """A time as logs write it, from "10m" before `now` or from an ISO time (UTC unless it says otherwise)."""
-    if ago := re.fullmatch(r"(\d+)([smhd])", since):
-        return _written(now - timedelta(**{UNITS[ago.group(2)]: int(ago.group(1))}))
-    try:
-        given = datetime.fromisoformat(since)
-    except ValueError:
-        raise SettingsError(f"--since {since}: write 30s, 10m, 2h, 1d, or a time such as 2026-11-25T03:00") from None
-    return _written(given if given.tzinfo else given.replace(tzinfo=UTC))
-
-
-def _written(time: datetime) -> str:
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:23] + "Z"
+def written(time: datetime) -> str:
+    """A time in UTC as logs write it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%f")[:23] + "Z"
 
 
 def tail(path: Path, end: int, after: str = "") -> list[Line]:

@@ -1,28 +1,18 @@
-"""Losses as pictures: on paper, and in a line of text."""
+"""Losses as pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from headrace.compare import Comparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BARS = "▁▂▃▄▅▆▇█"
 STRETCHES = 200
 """Points of a line in a picture, at most."""
-
-
-def sparkline(values: Sequence[float], lowest: float, highest: float) -> str:
-    """A bar a value, from `lowest` to `highest`; a dot for one that is not a number."""
-    span = (highest - lowest) or 1.0
-    heights = [(value - lowest) / span * (len(BARS) - 1) if np.isfinite(value) else None for value in values]
-    return "".join("·" if height is None else BARS[round(min(max(height, 0), len(BARS) - 1))] for height in heights)
 
 
 def plot_losses(axes: Axes, lines: Mapping[str, tuple[Any, Any]], title: str) -> None:

@@ -177,7 +177,7 @@ def _source(settings: Settings, request: Request, cluster: Cluster, into: str, s
             known = TopicBookmark.decode(message.value(), coordinate(message))
             if known.into == into:
                 source.resume(known)
-    sending.tally.already = source.documents
+    sending.tally.already = source.documents - sending.tally.sent  # this run's own, where it has lost its broker
     return source
 
 

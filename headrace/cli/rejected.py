@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -15,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from headrace.cli.options import out, with_settings
+from headrace.cli.since import moment
 from headrace.contract.documents import REASONS
 from headrace.contract.errors import Coordinate, SettingsError
 from headrace.contract.settings import Settings
@@ -24,7 +24,6 @@ from headrace.rejects import Reject, Replayer, find, parse_coordinate, read_reje
 
 app = typer.Typer(name="rejected", help="Documents that were not accepted.", no_args_is_help=True)
 
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 COLUMNS = ("published", "document", "reason", "stage", "detail", "source", "bytes")
 
 Reason = Annotated[str | None, typer.Option("--reason", help="Only those rejected for this reason.")]
@@ -155,7 +154,7 @@ def select(cluster: Cluster, reason: str | None, source: str | None, since: str 
     """The rejects that fit; raises SettingsError for a reason that does not exist or a time that is none."""
     if reason is not None and reason not in REASONS:
         raise SettingsError(f"there is no reason {reason}; reasons are {', '.join(REASONS)}")
-    for reject in read_rejects(cluster, since_ms(since, time.time()) if since else 0):
+    for reject in read_rejects(cluster, since_ms(since, datetime.now(UTC))):
         if reason in (None, reject.said.reason) and (source is None or source == reject.source):
             yield reject
 
@@ -169,15 +168,9 @@ def newest(found: Iterable[Reject], limit: int) -> list[Reject]:
     return sorted(everything, key=lambda reject: reject.published)[-limit:]
 
 
-def since_ms(text: str, now: float) -> int:
-    """Epoch milliseconds of `30m`, `2h`, `3d` before now, or of an ISO 8601 time (UTC where it names no zone)."""
-    if found := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text):
-        return int((now - float(found[1]) * SECONDS[found[2]]) * 1000)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise SettingsError(f"--since {text}: write 30m, 2h, 3d, or an ISO 8601 time") from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+def since_ms(since: str | None, now: datetime) -> int:
+    """Epoch milliseconds of what --since says; 0 where it says nothing, or a time before there were any."""
+    return max(0, int(moment(since, now).timestamp() * 1000)) if since else 0
 
 
 def readable(value: bytes) -> str:

@@ -10,10 +10,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from headrace.cli.checkpoints import duration
 from headrace.cli.comparing import compare
 from headrace.cli.options import err, out, with_settings
 from headrace.cli.runs_of_stack import end, start
+from headrace.cli.screen import duration
 from headrace.contract.errors import DependencyError, SettingsError
 from headrace.contract.settings import Settings, Trainer
 

@@ -89,7 +89,7 @@ def end(
     from headrace.checkpoints import end_run, is_locked
     from headrace.kafka import Cluster
     from headrace.local import parts, stack, state, status, trainers
-    from headrace.runs import all_told
+    from headrace.runs import all_told, look_at_disk
 
     running = state.running(settings.data_dir)
     settings = running.settings if running else settings
@@ -98,7 +98,7 @@ def end(
         raise SettingsError(f"run {run} is the main one: `headrace runs promote` another one first")
     part = parts.trainer_of(run, settings)
     here = running is not None and part in status.names(running)
-    if not (here or folder.is_dir() or run in trainers.kept(settings.data_dir)):
+    if not (here or run in look_at_disk(settings) or run in trainers.kept(settings.data_dir)):
         raise SettingsError(f"there is no run {run} in {settings.checkpoint_dir}: see `headrace runs list`")
     if delete and not yes:
         typer.confirm(f"End run {run} and delete its weights for good?", abort=True, err=True)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from headrace.cli.options import out, with_settings
+from headrace.cli.screen import duration
 from headrace.contract.errors import DependencyError
 from headrace.contract.settings import Settings
 from headrace.contract.training import MAIN_RUN
@@ -57,7 +58,7 @@ def status(
 def show(seen: Status, now: float) -> None:
     """Print one look."""
     if seen.state.pid:
-        out.print(f"[bold]{seen.state.phase}[/] since {_duration(now - seen.state.since)}, supervisor {seen.state.pid}")
+        out.print(f"[bold]{seen.state.phase}[/] since {duration(now - seen.state.since)}, supervisor {seen.state.pid}")
     out.print(_parts(seen, now))
     for part in seen.state.parts:
         for line in part.error:
@@ -77,7 +78,7 @@ def _parts(seen: Status, now: float) -> Table:
         code = f" ({part.exit_code})" if part.exit_code is not None else ""
         shown = f"[{COLOURS.get(part.state, 'dim')}]{part.state}{code}[/]"
         table.add_row(
-            part.name, shown, str(part.pid or ""), _duration(now - part.since), str(part.restarts or ""), part.url
+            part.name, shown, str(part.pid or ""), duration(now - part.since), str(part.restarts or ""), part.url
         )
     return table
 
@@ -98,17 +99,10 @@ def _show_stream(stream: Stream, now: float) -> None:
     planned = "none" if stream.planned_step is None else f"{stream.planned_step:,}"
     trained = "none" if stream.trained_step is None else f"{stream.trained_step:,}"
     if (told := stream.trained) is not None:
-        since = _duration(now - told.time / 1000)
+        since = duration(now - told.time / 1000)
         trained += f" ({since} ago), loss {told.loss:.3f}, {told.tokens_total:,} tokens, {told.ranks} ranks"
     who = "" if stream.main == MAIN_RUN else f" by the main run, {stream.main}"
     out.print(f"planned step {planned}; trained step {trained}{who}", highlight=False)
     for report in stream.others:
-        since = _duration(now - report.time / 1000)
+        since = duration(now - report.time / 1000)
         out.print(f"run {report.run}: trained step {next_step(report) - 1:,} ({since} ago)", highlight=False)
-
-
-def _duration(seconds: float) -> str:
-    seconds = max(0.0, seconds)  # a clock may have been set back
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -112,7 +111,7 @@ def _training(now: Look) -> list[Row]:
     if not now.steps:
         return [("step", "–", "none reported lately")]
     last = now.steps[-1]
-    losses = [step.loss for step in now.steps if math.isfinite(step.loss)]
+    losses = [step.loss for step in now.steps]
     return [
         ("step", f"{last.step:,}", f"{now.time - last.time / 1000:.0f} s ago, on {last.ranks} ranks"),
         ("tokens", f"{last.tokens_total:,}", f"{pace(now.steps):7,.0f} /s"),

@@ -117,7 +117,7 @@ def _rows(cursor: Cursor, name: str, cut: Cut) -> Iterator[list[str] | Refused]:
 
 def _cell(cut: Cut, column: str, cell: str) -> str | int | None:
     """A cell of a table is text; an empty one says nothing, and a time may be a number."""
-    if column == cut.columns.names()["time"] and cell.isascii() and cell.isdigit():
+    if column == cut.columns.names()["time"] and cell.isascii() and cell.isdigit() and len(cell) < 20:
         return int(cell)
     return cell or ("" if column == cut.columns.text else None)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from headrace.cli.logs import moment, new_lines, readable
+from headrace.cli.logs import new_lines, readable
 from headrace.cli.main import app
 from headrace.contract.errors import SettingsError
 from headrace.local import logfiles
@@ -50,14 +49,6 @@ def test_lines_since_a_time(data_dir: Path) -> None:
     assert last_words(logs(data_dir, "--since", "2026-11-25T03:00:02")) == ["two", "some.Java", "three", "four", "five"]
     assert last_words(logs(data_dir, "--since", "2026-11-25T04:00:04+01:00")) == ["four", "five"]
     assert last_words(logs(data_dir, "--since", "2026-11-25T03:00:02", "-n", "1")) == ["four", "five"]
-
-
-def test_how_long_ago() -> None:
-    now = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)
-    assert moment("90s", now) == "2026-11-25T02:58:30.000Z"
-    assert moment("2d", now) == "2026-11-23T03:00:00.000Z"
-    with pytest.raises(SettingsError, match="--since yesterday"):
-        moment("yesterday", now)
 
 
 def test_an_unknown_part_names_the_right_ones(data_dir: Path) -> None:

@@ -1,4 +1,4 @@
-"""The demo's arithmetic and what it shows: counts from records, entropy, the last tenth, the sparkline."""
+"""The demo's arithmetic and what it shows: counts from records, entropy, the last tenth."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from rich.console import Console
 from headrace.cli.demo_report import learned
 from headrace.cli.demo_run import fresh, sendable, settings_of_demo, texts
 from headrace.cli.demo_view import View
-from headrace.cli.screen import sparkline
 from headrace.cli.watch import Seen
 from headrace.contract.blocks import Block
 from headrace.contract.documents import RawDocument, RejectedHeaders, decode_raw
@@ -112,13 +111,6 @@ def test_the_last_tenth_is_of_tokens_not_of_steps() -> None:
     found = learned(np.array([50, 50]), dict(enumerate(steps)))
     assert found.first_loss == 9.0
     assert found.margin == pytest.approx(math.log(2) - 3.0)
-
-
-def test_a_sparkline_falls_from_left_to_right() -> None:
-    assert sparkline([], 10) == ""
-    assert sparkline([2, 2], 10) == "▁▁"
-    assert sparkline([8, 7, 6, 5, 4, 3, 2, 1], 8) == "█▇▆▅▄▃▂▁"
-    assert sparkline(range(1000, 0, -1), 8) == "█▇▆▅▄▃▂▁"
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -95,6 +95,13 @@ def test_the_limit_is_exact(form: Format, end: bytes) -> None:
     assert refusals(documents(b"x" * (LIMIT + 1) + end, form)) == [(place, "too_long")]
 
 
+def test_a_time_of_very_many_digits_is_a_bad_field() -> None:
+    content = b"text,time\na,%s\nb,1600000000000\n" % (b"9" * 5000)
+    items = list(read_stream("-", Cut(10_000, Format.csv), io.BufferedReader(io.BytesIO(content))))
+    assert refusals(items) == [("stdin:2", "bad_field")]
+    assert texts(items) == ["b"]
+
+
 def test_after_a_line_that_is_far_too_long_the_numbers_still_hold() -> None:
     items = documents(b"a\n" + b"x" * 1000 + b"\nb\n\xff\n", Format.lines)
     assert texts(items) == ["a", "b"]

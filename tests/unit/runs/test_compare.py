@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from headrace.cli.comparing import as_json, differing, show, write_csv
-from headrace.cli.picture import draw_comparison, sparkline
+from headrace.cli.picture import draw_comparison
 from headrace.compare import Applied, Comparison, join, last_part
 from headrace.contract.errors import ContractError, SettingsError
 
@@ -86,8 +86,3 @@ def test_what_is_printed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
     assert [one["difference"] for one in told["runs"]] == [None, pytest.approx(-200 / 450)]
     draw_comparison(tmp_path / "losses.png", two(), 10)
     assert (tmp_path / "losses.png").read_bytes()[:4] == b"\x89PNG"
-
-
-def test_bars() -> None:
-    assert sparkline([0, 1, 2, float("nan"), 9], 0, 2) == "▁▅█·█"
-    assert sparkline([3, 3], 3, 3) == "▁▁"
