@@ -189,7 +189,9 @@ class Counter:
 
     def _begin(self, job: Job, job_id: str, now: float) -> None:
         rest = FlinkRest(rest_of(self.settings))
-        mark = (job_id, rest.restored(job_id), rest.failed_commits(job_id))
+        mark = (job_id, restored, failed) = job_id, rest.restored(job_id), rest.failed_commits(job_id)
+        if job not in self.counted and not restored and not failed:
+            self.counted[job] = mark, now  # it began with nothing and nothing has happened to it
         last, since = self.counted.get(job, (None, 0.0))
         if mark != last or now - since >= EVERY_S:
             self.counted[job] = mark, now
@@ -197,7 +199,7 @@ class Counter:
 
     def _end(self, job: Job, job_id: str) -> None:
         counted_id, counting = self.under_way.pop(job)
-        last = self.counted.pop(job)  # if this count came to nothing, the next look begins another
+        last, self.counted[job] = self.counted[job], (None, 0.0)  # if it came to nothing, the next look begins another
         found = counting.result()
         if found is not None and counted_id == job_id:
             judge(self.settings, job, found)

@@ -22,7 +22,7 @@ class Flink:
     """The job `id` runs; the test says what Flink says of it. `stopped` are the jobs that were stopped."""
 
     def __init__(self) -> None:
-        self.restored_from: int | None = None
+        self.restored_from: int | None = 1
         self.failed = 0
         self.stopped: list[str] = []
 
@@ -86,7 +86,24 @@ def look(counter: Counter, now: float, job_id: str = "id") -> None:
     counter.look({CLEAN: job_id}, now)
 
 
-def test_a_job_is_counted_at_first_then_every_so_often(settings: Settings, flink: Flink, counts: Counts) -> None:
+def test_a_job_that_began_with_nothing_is_counted_every_so_often(
+    settings: Settings, flink: Flink, counts: Counts
+) -> None:
+    flink.restored_from = None
+    counter = Counter(settings, counts)
+    for now in (0, LOOK_S, EVERY_S - 1):
+        look(counter, now)
+    assert counts.asked == 0
+    look(counter, EVERY_S + LOOK_S)
+    assert counts.asked == 1
+    flink.failed = 1
+    look(Counter(settings, counts), 0)  # of a supervisor that was started again
+    assert counts.asked == 2
+
+
+def test_a_job_that_went_on_is_counted_at_first_then_every_so_often(
+    settings: Settings, flink: Flink, counts: Counts
+) -> None:
     counter = Counter(settings, counts)
     look(counter, 0)
     assert counts.asked == 1
