@@ -49,7 +49,8 @@ class Job:
     def __post_init__(self) -> None:
         self.cluster, self.rest = Cluster(self.settings), FlinkRest(rest_of(self.settings))
         self.cluster.create()
-        self.id = jobs.start(self.settings, jobs.CLEAN).id
+        with jobs.Program(self.settings) as program:
+            self.id = jobs.start(program, jobs.CLEAN).id
 
     def take(self, documents: list[bytes]) -> tuple[float, float]:
         """Publish them and wait until the job has committed that it is done with them; seconds, CPU seconds."""

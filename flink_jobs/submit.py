@@ -26,17 +26,26 @@ def main(name: str, build: Build, arguments: Sequence[str] | None = None) -> int
     parser.add_argument("--describe", action="store_true", help="print the hash of the compiled plan, submit nothing")
     options = parser.parse_args(arguments)
     try:
-        settings = load().settings
-        answer = (
-            {"plan": plan_hash(compiled(name, build, settings))}
-            if options.describe
-            else submit(name, build, settings, options.restore, options.expect)
-        )
+        said = answer(name, build, load().settings, options.restore, options.expect, options.describe)
     except HeadraceError as error:
         print(f"flink_jobs.{name}: {error}", file=sys.stderr)
         return error.exit_code
-    print(orjson.dumps(answer).decode())
+    print(orjson.dumps(said).decode())
     return 0
+
+
+def answer(
+    name: str,
+    build: Build,
+    settings: Settings,
+    restore: str | None = None,
+    expect: str | None = None,
+    describe: bool = False,
+) -> dict[str, str]:
+    """Compile the job and submit it, unless it is only to be described; returns its plan, and job_id if submitted."""
+    if describe:
+        return {"plan": plan_hash(compiled(name, build, settings))}
+    return submit(name, build, settings, restore, expect)
 
 
 def submit(

@@ -18,7 +18,7 @@ from headrace import jobs
 from headrace.contract import topics
 from headrace.contract.settings import ROOT, Settings, load
 from headrace.flink import FlinkRest
-from headrace.jobs import JOBS, PINNED, Pinned
+from headrace.jobs import JOBS, PINNED, Ensured, Job, Pinned, Program
 from headrace.kafka import producer_config
 
 # Another state operator in each job: the state of one version means nothing to the other.
@@ -58,6 +58,12 @@ def changed(tmp_path: Path) -> Path:
         assert file.read_text().count(before) == 1
         file.write_text(file.read_text().replace(before, after))
     return there
+
+
+def start(settings: Settings, job: Job) -> Ensured:
+    """One job, as `jobs ensure` starts it."""
+    with Program(settings) as program:
+        return jobs.start(program, job)
 
 
 def headrace(checkout: Path, settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:

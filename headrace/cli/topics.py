@@ -146,4 +146,5 @@ def _grow_blocks(settings: Settings, cluster: Cluster, partitions: int) -> None:
             jobs.stop(settings, rest, jobs.TOKENIZE, running, timeout_s=60)
         cluster.grow(BLOCKS, partitions)
         if running:
-            jobs.start(settings, jobs.TOKENIZE)
+            with jobs.Program(settings) as program:
+                jobs.start(program, jobs.TOKENIZE)

@@ -2,6 +2,7 @@
 
 job.py       what belongs to a job, who looks after it, what its state folder says
 checks.py    when a job must not be started
+program.py   the program that knows PyFlink, asked what to compile and submit
 start.py     submitting from the newest state and from nothing else; stopping with savepoints
 counting.py  whether all that a job has read has its outcome
 watch.py     counting again after every restore and every so often; a loss stops the job
@@ -11,11 +12,11 @@ notes.py, aside.py   the small files in a state folder, and how an upgrade sets 
 
 from headrace.jobs.checks import check_age, check_untouched
 from headrace.jobs.job import CLEAN, JOBS, PINNED, TOKENIZE, Job, Pinned, active, alone
+from headrace.jobs.program import Program
 from headrace.jobs.start import (
     Ensured,
     commit_beginning,
     ensure,
-    run,
     start,
     stop,
     stop_all,
@@ -29,13 +30,13 @@ __all__ = [
     "Ensured",
     "Job",
     "Pinned",
+    "Program",
     "active",
     "alone",
     "check_age",
     "check_untouched",
     "commit_beginning",
     "ensure",
-    "run",
     "start",
     "stop",
     "stop_all",

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from headrace.contract import errors
 from headrace.contract.errors import ContractError, DependencyError, HeadraceError
-from headrace.contract.settings import ROOT, Settings
+from headrace.contract.settings import Settings
 from headrace.flink import FlinkRest, RunningJob, SavedState, newest_state, rest_of
 from headrace.jobs.aside import finish_setting_aside
 from headrace.jobs.checks import (
@@ -29,13 +25,11 @@ from headrace.jobs.checks import (
 )
 from headrace.jobs.job import JOBS, Job, Pinned, active
 from headrace.jobs.notes import Stopped, check_pinned, pin
+from headrace.jobs.program import Program
 from headrace.kafka import Cluster, consumer_config
 
 NOT_INITIALIZED = "JobInitializationException"
 """What Flink throws, before a job runs at all, when it cannot read the state that it was given."""
-_ERRORS: Mapping[int, type[HeadraceError]] = {
-    kind.exit_code: kind for kind in (errors.SettingsError, DependencyError, ContractError)
-}
 
 
 @dataclass(frozen=True)
@@ -54,18 +48,17 @@ def ensure(settings: Settings, accept_loss: bool = False) -> list[Ensured]:
     Raises ContractError when a job must not be started (see `start`), DependencyError when Flink or Kafka is not there.
     Callers hold `alone`.
     """
-    rest = FlinkRest(rest_of(settings))
-    listed = rest.jobs()
-    with ThreadPoolExecutor(len(JOBS)) as pool:
-        return list(pool.map(lambda job: _ensure(settings, job, listed, accept_loss), JOBS))
+    listed = FlinkRest(rest_of(settings)).jobs()
+    with Program(settings) as program, ThreadPoolExecutor(len(JOBS)) as pool:
+        return list(pool.map(lambda job: _ensure(program, job, listed, accept_loss), JOBS))
 
 
-def _ensure(settings: Settings, job: Job, listed: list[RunningJob], accept_loss: bool) -> Ensured:
-    running = active(settings, job, listed)
-    return Ensured(job.name, running.id, submitted=False) if running else start(settings, job, accept_loss)
+def _ensure(program: Program, job: Job, listed: list[RunningJob], accept_loss: bool) -> Ensured:
+    running = active(program.settings, job, listed)
+    return Ensured(job.name, running.id, submitted=False) if running else start(program, job, accept_loss)
 
 
-def start(settings: Settings, job: Job, accept_loss: bool = False) -> Ensured:
+def start(program: Program, job: Job, accept_loss: bool = False) -> Ensured:
     """Submit a job from its newest state; the first time from the beginning of its input.
 
     The job's program compares the pinned plan with the one that it compiles, before it submits anything.
@@ -73,6 +66,7 @@ def start(settings: Settings, job: Job, accept_loss: bool = False) -> Ensured:
     pinned; for outputs without state; for state that cannot be read or restored; for a loss that was found, and for
     state older than the sinks' transactions, unless `accept_loss`.
     """
+    settings = program.settings
     cluster = Cluster(settings)
     finish_setting_aside(settings, job)
     state = newest_state(job.folder(settings))
@@ -86,17 +80,15 @@ def start(settings: Settings, job: Job, accept_loss: bool = False) -> Ensured:
         pinned = check_pinned(cluster, job, settings)
         check_shards(job, pinned, settings)
     commit_beginning(cluster, job)
-    answer = submit(settings, job, state, pinned)
+    answer = submit(program, job, state, pinned)
     pin(cluster, job, settings, answer["plan"])
     return Ensured(job.name, answer["job_id"], submitted=True, from_state=state.path if state else None)
 
 
-def submit(settings: Settings, job: Job, state: SavedState | None, pinned: Pinned) -> dict[str, str]:
+def submit(program: Program, job: Job, state: SavedState | None, pinned: Pinned) -> dict[str, str]:
     """Let the job's program submit it; raises ContractError when Flink cannot read the state."""
-    restore = ("--restore", str(state.path)) if state else ()
-    expect = ("--expect", pinned.plan) if pinned.plan else ()
     try:
-        return run(settings, job, *restore, *expect)
+        return program.ask(job, restore=str(state.path) if state else "", expect=pinned.plan)
     except HeadraceError as error:
         if state is None or NOT_INITIALIZED not in str(error):
             raise
@@ -124,25 +116,6 @@ def commit(cluster: Cluster, job: Job, positions: Mapping[int, int]) -> None:
         raise DependencyError(f"group {job.name}: {error.args[0].str()}") from error
     finally:
         committer.close()
-
-
-def run(settings: Settings, job: Job, *arguments: str) -> dict[str, str]:
-    """What the job's own program answers. Raises the error that its exit code stands for, with what it said."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"flink_jobs.{job.name}", *arguments],
-        cwd=ROOT,
-        env={**settings.child_environment(), "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        said = [line for line in lines if line.startswith("Caused by: ")] or lines[-5:]
-        raise _ERRORS.get(done.returncode, HeadraceError)("\n".join([f"job {job.name} was not submitted:", *said]))
-    answer: dict[str, str] = orjson.loads(done.stdout.strip().splitlines()[-1])
-    return answer
 
 
 def stop_all(settings: Settings, timeout_s: float = 60.0) -> dict[str, Path | None]:

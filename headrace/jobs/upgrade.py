@@ -21,7 +21,8 @@ from headrace.jobs.checks import check_accepted, check_current, has_come_to
 from headrace.jobs.counting import count, unread
 from headrace.jobs.job import CLEAN, JOBS, TOKENIZE, Job, active
 from headrace.jobs.notes import COUNTED, check_pinned, pins
-from headrace.jobs.start import commit, run, stop
+from headrace.jobs.program import Program
+from headrace.jobs.start import commit, stop
 from headrace.jobs.watch import counted, judge, settled_count
 from headrace.kafka import Cluster
 
@@ -49,30 +50,32 @@ def upgrade(settings: Settings, wanted: Sequence[Job], timeout_s: float = 600.0)
     for job in JOBS:
         finish_setting_aside(settings, job)
     changes = []
-    for job in wanted:
-        if (change := find_change(settings, job)) is None:
-            yield f"{job.name}: its state fits, nothing to upgrade"
-        else:
-            yield f"{job.name}: state was made by {change.before}, the program is now {change.after}"
-            changes.append(change)
+    with Program(settings) as program:
+        for job in wanted:
+            if (change := find_change(program, job)) is None:
+                yield f"{job.name}: its state fits, nothing to upgrade"
+            else:
+                yield f"{job.name}: state was made by {change.before}, the program is now {change.after}"
+                changes.append(change)
     if changes:
         yield from empty(settings, [change.job for change in changes], timeout_s)
     for change in changes:
         yield from begin_anew(settings, change)
 
 
-def find_change(settings: Settings, job: Job) -> Change | None:
+def find_change(program: Program, job: Job) -> Change | None:
     """What has changed since the job was started; None if its state fits, and if it has none and does not run.
 
     Compiles the job. Raises ContractError for another cluster, topic or tokenizer than pinned.
     """
+    settings = program.settings
     if newest_state(job.folder(settings)) is None and not active(settings, job, FlinkRest(rest_of(settings)).jobs()):
         return None
     cluster = Cluster(settings)
     check_accepted(settings, job, accept_loss=False)
     check_current(cluster, job)
     pinned = check_pinned(cluster, job, settings)
-    plan = run(settings, job, "--describe")["plan"]
+    plan = program.ask(job, describe=True)["plan"]
     shards = settings.tokenize.shards
     if job == TOKENIZE and pinned.shards not in (0, shards):
         return Change(job, f"plan {pinned.plan} with {pinned.shards} shards", f"plan {plan} with {shards} shards")

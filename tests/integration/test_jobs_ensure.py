@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from small_stack import publish
-from upgrading import ensured, wait_for
+from upgrading import ensured, start, wait_for
 
 from headrace import jobs
 from headrace.contract import topics
@@ -67,7 +67,7 @@ def test_a_job_whose_group_has_read_but_whose_state_is_gone_does_not_start(setti
     group.commit(offsets=[TopicPartition(settings.topic(topics.RAW), 2, 7)], asynchronous=False)
     group.close()
     with pytest.raises(ContractError, match=r"group has read up to text\.raw\[2\]@7"):
-        jobs.start(settings, CLEAN)
+        start(settings, CLEAN)
 
 
 @pytest.fixture
@@ -91,16 +91,16 @@ def test_state_of_another_cluster_or_topic_is_refused_naming_both(
     cluster = Cluster(settings)
     with_state(cluster="another")
     with pytest.raises(ContractError, match=f"belongs to cluster another, this is {cluster.id()}"):
-        jobs.start(settings, CLEAN)
+        start(settings, CLEAN)
     with_state(topics={topics.RAW: "old-id"})
     now = cluster.topic_ids([topics.RAW])[topics.RAW]
     with pytest.raises(ContractError) as caught:
-        jobs.start(settings, CLEAN)
+        start(settings, CLEAN)
     assert "old-id" in str(caught.value)
     assert now in str(caught.value)
     (CLEAN.folder(settings) / PINNED).unlink()
     with pytest.raises(ContractError, match=f"no {PINNED}"):
-        jobs.start(settings, CLEAN)
+        start(settings, CLEAN)
 
 
 def test_only_one_looks_after_the_jobs(settings: Settings) -> None:
@@ -179,7 +179,7 @@ def test_the_first_start_each_restart_and_what_cannot_be_restored(ensured: Setti
     changed = load(environment=settings.environment(), assignments=["tokenize.window_s=7"]).settings
     pinned = Pinned.model_validate_json((TOKENIZE.folder(settings) / PINNED).read_bytes()).plan
     with pytest.raises(ContractError, match=rf"{pinned}.*headrace jobs upgrade"):
-        jobs.start(changed, TOKENIZE)
+        start(changed, TOKENIZE)
 
     # The newest state looks whole from outside but cannot be restored: nothing older is taken.
     newest = newest_state(CLEAN.folder(settings))
@@ -187,4 +187,4 @@ def test_the_first_start_each_restart_and_what_cannot_be_restored(ensured: Setti
     metadata = Path(newest.path) / "_metadata"
     metadata.write_bytes(metadata.read_bytes()[: HEADER.size + 20])
     with pytest.raises(ContractError, match=f"cannot go on from {newest.path}"):
-        jobs.start(settings, CLEAN)
+        start(settings, CLEAN)
