@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +15,7 @@ import numpy as np
 import pytest
 from confluent_kafka import Producer
 from conftest import with_values
+from forked_fleet import ForkedFleet
 from tokenizers import Tokenizer, models
 from typer.testing import CliRunner
 
@@ -29,7 +28,7 @@ from headrace.contract.errors import ContractError, DependencyError, RecordError
 from headrace.contract.events import RANK_ENDED, TRAINING
 from headrace.contract.fleet import read as read_fleet
 from headrace.contract.plan import Origin, Run, Step
-from headrace.contract.settings import ROOT, Settings, flatten
+from headrace.contract.settings import Settings, flatten
 from headrace.contract.topics import BLOCKS, CHECKPOINTS, PLAN, STEPS
 from headrace.contract.training import IdleReport, Manifest, Replayed, StepReport, decode_report
 from headrace.control import command, wait_for_checkpoint
@@ -157,10 +156,7 @@ class Trainer:
         self.settings = settings
         self.output = output
         environment = {**os.environ, "HEADRACE_CONFIG": "/dev/null", **settings.environment()}
-        with open(output, "w") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "trainer.fleet"], cwd=ROOT, env=environment, stdout=file, stderr=file
-            )
+        self.process = ForkedFleet(environment, output)
 
     def wait_for_step(self, step: int) -> None:
         """Until the run has reported that it applied a step, in this attempt or an earlier one."""
@@ -169,8 +165,8 @@ class Trainer:
     def wait_until(self, done: Callable[[], Any], what: str) -> None:
         """Until it is so, while the fleet lives."""
         try:
-            wait_until(lambda: done() or self.process.poll() is not None, what)
-            assert self.process.poll() is None, f"the fleet ended with {self.process.poll()}"
+            wait_until(lambda: done() or self.process.exit_code is not None, what)
+            assert self.process.exit_code is None, f"the fleet ended with {self.process.exit_code}"
         except AssertionError as error:
             error.add_note(self.output.read_text())
             raise
@@ -207,9 +203,8 @@ def fleet(log: Log, run: str, ranks: int) -> Iterator[Trainer]:
     try:
         yield trainer
     finally:
-        if trainer.process.poll() is None:
-            trainer.process.kill()
-            trainer.process.wait()
+        trainer.process.send_signal(signal.SIGKILL)
+        trainer.process.wait(60)
 
 
 def reports(settings: Settings, kind: type = StepReport) -> list[StepReport]:
@@ -338,7 +333,7 @@ def test_operators_save_stop_and_resume_a_run(log: Log) -> None:
         seen = look_at_runs(log.settings)["obedient"]
         assert (seen.live, seen.halted, seen.as_json()["ranks"], len(seen.attempts)) == (True, False, 1, 2)
         pids = trainer.rank_pids()
-        trainer.process.kill()
+        trainer.process.send_signal(signal.SIGKILL)
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "end of the ranks")
     assert newest(trainer.settings).step == 8
 
