@@ -22,11 +22,10 @@ from headrace.kafka import Cluster
 from headrace.local import jars, ports, process
 from headrace.local.broker import broker as broker_part
 from headrace.local.flink import flink as flink_parts
+from headrace.local.java import SHORT_LIVED
 from headrace.local.parts import TASKMANAGER, ready
 
-# What ends within minutes never gets back what Java's second compiler takes, a quarter of a TaskManager's CPU time.
-os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
-
+os.environ.update(SHORT_LIVED)
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -54,8 +55,11 @@ def demo(
     """
     from headrace.cli import demo_report, demo_run, verify
     from headrace.cli.report import Page
+    from headrace.local.java import SHORT_LIVED
     from headrace.local.stack import Stack
 
+    if not keep:
+        os.environ.update(SHORT_LIVED)
     console = err if json else out
     folder = demo_run.fresh(data)
     seconds: dict[str, float] = {}

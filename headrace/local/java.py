@@ -13,6 +13,9 @@ from headrace.contract.errors import DependencyError
 
 OLDEST = 17
 """Kafka 4 and Flink 2 need it."""
+SHORT_LIVED = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}
+"""The environment of what ends within minutes: it never gets back what Java's second compiler takes, a quarter of a
+TaskManager's CPU time."""
 
 
 def java_home(environment: Mapping[str, str] = os.environ) -> Path:
