@@ -94,6 +94,8 @@ def _watch(settings: Settings, accept_loss: bool, stopping: threading.Event) -> 
     log = start_logging("jobs", settings.log.level)
     counter, pulse, missing = Counter(settings), Pulse(LIMIT_S), ""
     up, submissions = register(JOB_UP), register(JOB_SUBMISSIONS)
+    for job in flink_jobs.JOBS:
+        submissions.labels(job.name)  # shown as 0 before the first
     serve_metrics(settings.local.ports.jobs_metrics, settings.local.bind, pulse)
     while not stopping.is_set():
         pulse.beat()

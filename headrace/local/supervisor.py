@@ -94,6 +94,7 @@ class Supervisor:
         final = parts.FINAL.get(parts.kind_of(part.name), ())
         self.watched[part.name] = Watched(part, self.data_dir, shown, final)
         self.own[part.name] = settings
+        self.restarts.labels(part.name)  # shown as 0: Prometheus does not see that a counter rose which begins at 1
 
     def train(self, run: str) -> None:
         """Watch the trainer of a run; one that is there starts again with what the run was told since."""

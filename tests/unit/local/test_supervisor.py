@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from headrace.contract.fleet import FleetState
+from headrace.contract.metrics import PART_RESTARTS
 from headrace.contract.settings import Ports, Settings, load
 from headrace.local import logfiles, parts, ports, process, state, trainers
 from headrace.local.process import Part
-from headrace.local.state import PartState
 from headrace.local.supervisor import Supervisor
-from headrace.local.watched import Moment, Watched
+from headrace.local.watched import Moment
 from headrace.observe import Pulse
 
 SERVES = "import socket, time; kept = socket.create_server(('127.0.0.1', {port})); time.sleep(600)"
@@ -39,8 +40,7 @@ def supervisor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]
         (parts.PLANNER, SERVES, chosen.planner_metrics),
         (parts.TRAINER, DEAF, chosen.trainer_metrics),
     ):
-        part = Part(name, (sys.executable, "-c", program.format(port=port)))
-        made.watched[name] = Watched(part, folder, PartState(name), final=(2, 4))
+        made.watch(Part(name, (sys.executable, "-c", program.format(port=port))), settings)
     yield made
     process.end(process.marked(folder), grace_s=0)
 
@@ -61,6 +61,11 @@ def all_run(supervisor: Supervisor) -> bool:
 def served(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "NEEDS", {})
     tick_until(supervisor, lambda: all_run(supervisor))
+
+
+def test_a_part_was_started_again_0_times_before_it_was_once(supervisor: Supervisor) -> None:
+    for name in supervisor.watched:
+        assert REGISTRY.get_sample_value(PART_RESTARTS.name, {"part": name}) is not None
 
 
 def test_a_part_that_is_slow_to_end_holds_up_nobody(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
