@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from headrace.local.process import marked
+from headrace.local.state import running
+from tests.observe.short import assert_all_is_shown
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = ["river", "turns", "old", "mill", "wheels", "slowly", "while", "rain", "falls", "on", "quiet", "fields", "and"]
@@ -60,7 +62,7 @@ def options(data: Path, documents: Path) -> list[str]:
 
 
 @pytest.mark.timeout(600)
-def test_the_demo_proves_itself_and_an_independent_check_agrees(data: Path, documents: Path) -> None:
+def test_the_demo_proves_itself_and_an_independent_check_agrees(data: Path, documents: Path, tmp_path: Path) -> None:
     here = f"local.data_dir={data}"
     done = run(headrace(*options(data, documents), "--keep", "--json"), 500)
     try:
@@ -86,6 +88,10 @@ def test_the_demo_proves_itself_and_an_independent_check_agrees(data: Path, docu
         again = run(headrace(*options(data, documents)), 60)
         assert again.returncode == 2
         assert f"headrace down --set {here}" in again.stderr
+
+        stack = running(data)
+        assert stack is not None
+        assert_all_is_shown(stack.settings, tmp_path)
     finally:
         down = run(headrace("down", "--set", here), 240)
     assert down.returncode == 0, down.stderr

@@ -18,39 +18,27 @@ import yaml
 
 from headrace.contract.settings import ROOT, Settings
 from headrace.local.ports import HOST, free_row
-from tests.prometheus import program
+from tests.prometheus import program, wait_ready
 
 CONFIG = ROOT / "deploy" / "prometheus"
-SCRAPE_S = 2
-RATE = "8s"
-"""In place of Grafana's rate interval: some scrapes."""
+SCRAPE_S, FOR_S, BACK_S = 2, 2, 20
+"""How often it asks, how long alerts wait, and how far those look back that look back 2 minutes as deployed."""
 
 Series = dict[str, list[tuple[float, float]]]
 """By its labels: (epoch seconds, value)."""
 
 
 class Prometheus:
-    """One that answers at `page`."""
+    """One that answers at `page`. `rate`: what stands for Grafana's rate interval, four scrapes."""
 
-    def __init__(self, page: str) -> None:
-        self.page = page
+    def __init__(self, page: str, rate: str) -> None:
+        self.page, self.rate = page, rate
 
     def ask(self, path: str, **said: Any) -> Any:
         """The data of an answer of its HTTP API; raises OSError."""
         query = urllib.parse.urlencode(said)
         with urllib.request.urlopen(f"{self.page}/api/v1/{path}?{query}", timeout=10) as answer:
             return json.loads(answer.read())["data"]
-
-    def wait_ready(self, timeout_s: float) -> None:
-        """Block until it answers."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            try:
-                urllib.request.urlopen(f"{self.page}/-/ready", timeout=5).close()
-                return
-            except OSError:
-                assert time.monotonic() < deadline, "Prometheus is not ready: see above"
-                time.sleep(0.2)
 
     def series(self, expression: str, start: float, end: float) -> Series:
         """What an expression was, second by second; NaN is no value."""
@@ -76,31 +64,34 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(settings: Settings, folder: Path, for_s: float | None = None) -> Iterator[Prometheus]:
-    """Prometheus over a stack while the block lasts. `for_s`: how long alerts wait, in place of their own time."""
-    rules = (CONFIG / "alerts.yml").read_text()
-    if for_s is not None:
-        rules = re.sub(r"^(\s+for:).*$", rf"\1 {for_s:g}s", rules, flags=re.MULTILINE)
+def prometheus(settings: Settings, folder: Path, manager: str = "", deployed: bool = False) -> Iterator[Prometheus]:
+    """Prometheus over a stack while the block lasts. `manager`: the address of its Alertmanager.
+
+    Unless `deployed`, it asks and judges every SCRAPE_S, and rules look back and wait for seconds, not for minutes.
+    """
+    rules, said = (CONFIG / "alerts.yml").read_text(), config(settings, manager)
+    if not deployed:
+        said["global"] = {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"}
+        rules = re.sub(r"^(\s+for:).*$", rf"\1 {FOR_S}s", rules, flags=re.MULTILINE).replace("[2m]", f"[{BACK_S}s]")
     (folder / "alerts.yml").write_text(rules)
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config(settings)))
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(said))
     port = free_row(1)
     command = [program("prometheus"), f"--config.file={folder / 'prometheus.yml'}"]
     command += [f"--storage.tsdb.path={folder / 'tsdb'}", f"--web.listen-address={HOST}:{port}", "--log.level=error"]
     with subprocess.Popen(command) as running:
         try:
-            asked = Prometheus(f"http://{HOST}:{port}")
-            asked.wait_ready(60)
+            asked = Prometheus(f"http://{HOST}:{port}", "20s" if deployed else f"{4 * SCRAPE_S}s")
+            wait_ready(asked.page, 60)
             yield asked
         finally:
             running.kill()
 
 
-def config(settings: Settings) -> dict[str, Any]:
+def config(settings: Settings, manager: str) -> dict[str, Any]:
     """deploy/prometheus/prometheus.yml with addresses of this machine, and the stack's supervisor besides."""
     said: dict[str, Any] = yaml.safe_load((CONFIG / "prometheus.yml").read_text())
     ports: Mapping[str, int] = settings.local.ports.model_dump()
-    said["global"] = {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"}
-    del said["alerting"]
+    said["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [manager] * bool(manager)}]}]}
     jobs = [job["job_name"] for job in said["scrape_configs"]]
     counts = dict.fromkeys([*jobs, "supervisor"], 1) | {"trainer": settings.trainer.ranks}
     said["scrape_configs"] = [

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from headrace.contract import metrics
 from tests.dashboards import FILES, RULES, board, expressions, metric_names, panels, substituted, variables
 from tests.observe.moves import BOARDS, Move, moved
-from tests.observe.prom import RATE, Prometheus, Series
+from tests.observe.prom import Prometheus, Series
 from tests.observe.scene import LOOK_BACK_S
 
 Shown = dict[tuple[str, str], list[Series]]
@@ -37,7 +38,7 @@ def gather(prometheus: Prometheus, start: float, end: float) -> Shown:
     """Ask all that the dashboards ask."""
     return {
         (path.stem, panel["title"]): [
-            prometheus.series(substituted(target["expr"], RATE), start, end) for target in panel["targets"]
+            prometheus.series(substituted(target["expr"], prometheus.rate), start, end) for target in panel["targets"]
         ]
         for path in FILES
         for panel in panels(board(path))
@@ -49,8 +50,6 @@ def judge(prometheus: Prometheus, shown: Shown, windows: Mapping[str, tuple[floa
 
     `tested`: the text of the alerts' unit tests.
     """
-    empty = [f"{name}: {title}" for (name, title), found in shown.items() if not any(found)]
-    empty += [f"variable {name}" for path in FILES for name in variables(board(path)) if not values(prometheus, name)]
     unmoved = [
         f"{name}: {title}: {move.by}, {move.way}"
         for name, own in BOARDS.items()
@@ -59,9 +58,33 @@ def judge(prometheus: Prometheus, shown: Shown, windows: Mapping[str, tuple[floa
     ]
     asked = [expression for path in FILES for _, expression in expressions(board(path))]
     named = {name for each in [*asked, *(rule["expr"] for rule in RULES)] for name in metric_names(each)}
-    unused = [metric.name for metric in metrics.ALL if metric.name not in named]
+    unused = [metric.name for metric in metrics.ALL if metric.name not in named] + unserved(prometheus)
     untested = [rule["alert"] for rule in RULES if not _both(rule["alert"], tested)]
-    return Verdict(len(shown), empty, unmoved, unused, untested)
+    return Verdict(len(shown), empty(prometheus, shown), unmoved, unused, untested)
+
+
+def empty(prometheus: Prometheus, shown: Shown) -> list[str]:
+    """Panels that showed nothing, and variables that have no value."""
+    nameless = {name for path in FILES for name in variables(board(path)) if not values(prometheus, name)}
+    silent = [f"{name}: {title}" for (name, title), found in shown.items() if not any(found)]
+    return silent + [f"variable {name}" for name in sorted(nameless)]
+
+
+def unserved(prometheus: Prometheus) -> list[str]:
+    """Declared metrics that no process has shown."""
+    served = set(prometheus.ask("label/__name__/values"))
+    return [metric.name for metric in metrics.ALL if metric.name not in served]
+
+
+def lacking(prometheus: Prometheus, start: float) -> list[str]:
+    """Panels that showed nothing since `start`, metrics that nobody serves, alerts that are not judged."""
+    rules = [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"]]
+    judged = {rule["name"] for rule in rules if rule["health"] == "ok"}
+    return [
+        *empty(prometheus, gather(prometheus, start, time.time())),
+        *unserved(prometheus),
+        *(f"alert {rule['alert']}" for rule in RULES if rule["alert"] not in judged),
+    ]
 
 
 def values(prometheus: Prometheus, variable: str) -> list[str]:
