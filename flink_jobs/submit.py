@@ -71,7 +71,19 @@ def submit(
 
 def compiled(name: str, build: Build, settings: Settings, restore: str | None = None) -> CompiledPlan:
     """The job's plan in an environment of its own; needs no cluster."""
-    return build(make_environment(settings, name, restore), settings)
+    env = make_environment(settings, name, restore)
+    number_from_one(env)
+    return build(env, settings)
+
+
+def number_from_one(env: StreamTableEnvironment) -> None:
+    """Let the nodes of the next plan begin with number 1, as in a JVM that has compiled none.
+
+    State belongs to a number, and Flink goes on counting from plan to plan, in a class that only its planner can load.
+    """
+    loader = env._j_tenv.getPlanner().getClass().getClassLoader()
+    counter = loader.loadClass("org.apache.flink.table.planner.plan.nodes.exec.ExecNodeContext")
+    counter.getMethod("resetIdCounter", None).invoke(None, None)
 
 
 def plan_hash(plan: CompiledPlan) -> str:
