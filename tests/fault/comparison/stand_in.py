@@ -151,7 +151,7 @@ class Run:
                 return False
             lines = self.lines()
             started = sum("resumed" in line for line in lines) == self.starts
-            return started and (self.system.shuffles or self.stream.ends() <= fed(lines))  # a buffer holds some back
+            return started and (self.system.shuffles or not self.stream.ahead(fed(lines)))  # a buffer holds some back
 
         self.wait(done, 600, "it has read all")
         self.process.terminate()
@@ -211,7 +211,7 @@ def compare(
     finally:
         stream.stopping.set()
         run.end()
-    assert stream.ends() <= fed(run.lines()), f"{system.name} was ended before it had read all"
+    assert not stream.ahead(fed(run.lines())), f"{system.name} was ended before it had read all"
     counted = tally(stream.acknowledged, history(run.lines(), last))
     return Result(system.name, len(fired), counted, f"step {last}, {run.starts - 1} restarts")
 
