@@ -56,7 +56,7 @@ FLINK = Board(
         ),
         Panel(
             "Is a transaction lost?",
-            "Committables that failed. Any one may be records that are gone: alert CommitsFailed.",
+            "Commits that failed: records that are gone, or what was committed before a failover. Alert CommitsFailed.",
             "none",
             [(f"sum by (job_name) ({TASK}operator_failedCommittables)", "{{job_name}}")],
         ),

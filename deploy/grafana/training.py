@@ -57,14 +57,13 @@ TRAINING = Board(
         ),
         Panel(
             "How large is a planned step?",
-            "Blocks, and steps a minute. Less than planner.step_blocks: steps are closed by planner.linger_s.",
+            "Blocks, on average. Less than planner.step_blocks: steps are closed by planner.linger_s.",
             "none",
             [
                 (
                     f"sum(rate(headrace_planner_blocks_total{RATE})) / sum(rate(headrace_planner_steps_total{RATE}))",
                     "blocks a step",
-                ),
-                (f"60 * sum(rate(headrace_planner_steps_total{RATE}))", "steps a minute"),
+                )
             ],
         ),
         Panel(

@@ -49,7 +49,7 @@ TRAINING: Mapping[str, Move] = {
     "Where does a step's time go?": Move(RANK_STOPS, RISES),
     "How far is it behind the plan?": Move(RANK_STOPS, RISES),
     "Which step?": Move(FLOW, RISES),
-    "How large is a planned step?": Move(FLOOD, RISES),
+    "How large is a planned step?": Move(FLOW, RISES),
     "How steep is it?": Move(FLOW, RISES),
     "At which rate does it learn?": Move(FLOW, RISES),
     "How old is the text of a step?": Move(RANK_STOPS, RISES),
