@@ -31,6 +31,7 @@ from headrace.kafka import Cluster
 from headrace.local import parts, process
 from headrace.local.flink import environment
 from headrace.local.ports import HOST
+from headrace.topics import create_topics
 
 PARTS = (parts.BROKER, parts.JOBMANAGER, parts.TASKMANAGER, parts.WORKERS)
 WARM_UP = 2_000
@@ -48,7 +49,7 @@ class Job:
 
     def __post_init__(self) -> None:
         self.cluster, self.rest = Cluster(self.settings), FlinkRest(rest_of(self.settings))
-        self.cluster.create()
+        create_topics(self.cluster)
         with jobs.Program(self.settings) as program:
             self.id = jobs.start(program, jobs.CLEAN).id
 

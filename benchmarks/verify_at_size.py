@@ -28,6 +28,7 @@ from headrace.audit.cut import READ
 from headrace.contract.settings import Settings
 from headrace.contract.topics import DAY_MS
 from headrace.kafka import Cluster, brokers_of, consumer_config
+from headrace.topics import create_topics
 
 MIB = 1024 * 1024
 BARE = "bare"
@@ -109,7 +110,7 @@ def main() -> int:
 
 def measure(settings: Settings, documents: int, more: int) -> int:
     cluster = Cluster(settings)
-    cluster.create()
+    create_topics(cluster)
     began = time.monotonic()
     deployment = Deployment(cluster)
     now_ms = int(time.time() * 1000)

@@ -84,10 +84,7 @@ def encode(
 def connect(settings: Settings, connect_s: float, config: Mapping[str, Any]) -> Producer:
     """A producer, once a broker has answered and the topic is there; else DependencyError within `connect_s`."""
     cluster = Cluster(settings, timeout_s=connect_s)
-    if RAW not in cluster.partitions([RAW]):
-        raise DependencyError(
-            f"topic {settings.topic(RAW)} does not exist at {cluster.brokers}: make it with `headrace topics create`"
-        )
+    cluster.require([RAW])
     return Producer(producer_config(cluster.brokers, **{**QUEUE, **QUIET, **config}))
 
 

@@ -88,7 +88,7 @@ def read_applied(cluster: Cluster, runs: Sequence[str]) -> dict[str, dict[int, A
     Raises SettingsError for a run without one, naming those that have some.
     """
     found: dict[str, dict[int, Applied]] = {}
-    for message in cluster.read_all(STEPS, cluster.first_offsets(STEPS), cluster.end_offsets(STEPS)):
+    for message in cluster.read_all(STEPS):
         report = decode_report(message.value(), coordinate(message))
         if isinstance(report, StepReport):
             seconds = sum(spent for part, spent in report.seconds.items() if part != "wait")

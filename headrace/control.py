@@ -50,8 +50,7 @@ def why_not_promote(cluster: Cluster, run: str, now: float) -> str:
 
 def announcements(cluster: Cluster, run: str) -> Iterator[CheckpointAnnouncement]:
     """A run's checkpoints as `train.checkpoints` tells of them, also of some whose weights were pruned since."""
-    first, end = cluster.first_offsets(CHECKPOINTS), cluster.end_offsets(CHECKPOINTS)
-    for message in cluster.read_all(CHECKPOINTS, first, end):
+    for message in cluster.read_all(CHECKPOINTS):
         if message.value() is not None:
             announced = CheckpointAnnouncement.decode(message.value(), coordinate(message))
             if announced.run == run:

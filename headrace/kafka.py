@@ -16,20 +16,11 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import (
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    NewPartitions,
-    NewTopic,
-    OffsetSpec,
-    ResourceType,
-)
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from headrace.contract.errors import ContractError, Coordinate, DependencyError, RecordError
 from headrace.contract.settings import Settings
-from headrace.contract.topics import MIB, PINNED, RECORD_BYTES, TOPICS, Topic
+from headrace.contract.topics import MIB, PINNED, RECORD_BYTES
 
 LOCAL_BROKERS = "localhost:9092"
 FETCH_BYTES = 2 * RECORD_BYTES
@@ -117,7 +108,7 @@ def checked(message: Message) -> Message:
 
 
 class Cluster:
-    """The admin's view of a cluster: topics, ids, offsets. A call blocks up to `timeout_s`, else DependencyError."""
+    """A cluster as it is: topics, ids, offsets, records. A call blocks up to `timeout_s`, else DependencyError."""
 
     def __init__(self, settings: Settings, timeout_s: float = 15.0) -> None:
         self.settings = settings
@@ -142,86 +133,6 @@ class Cluster:
                         f"no broker answers at {self.brokers}: start one with `headrace up`"
                     ) from error
 
-    def create(self, topics: Sequence[Topic] = TOPICS) -> None:
-        """Create what is missing and set every topic's configuration; partitions are added, never removed.
-
-        Blocks until the broker shows all that it has taken; what it then does not show, `differences` names.
-        """
-        there = self.partitions([topic.name for topic in topics])
-        replication = self.settings.kafka.replication
-        new = [
-            NewTopic(
-                self.settings.topic(topic.name),
-                topic.partitions,
-                replication,
-                config=topic.broker_config(replication),
-            )
-            for topic in topics
-            if topic.name not in there
-        ]
-        if new:
-            self._all(self.admin.create_topics(new, operation_timeout=self.timeout_s))
-        more = [
-            NewPartitions(self.settings.topic(topic.name), topic.partitions)
-            for topic in topics
-            if there.get(topic.name, topic.partitions) < topic.partitions
-        ]
-        if more:
-            self._all(self.admin.create_partitions(more))
-        if new or more:
-            self._wait_shown({topic.name: topic.partitions for topic in topics})
-        self._all(self.admin.incremental_alter_configs([self._config(topic) for topic in topics]))
-        deadline = time.monotonic() + self.timeout_s
-        while self.differences(topics) and time.monotonic() < deadline:
-            time.sleep(0.1)
-
-    def check(self, topics: Sequence[Topic] = TOPICS) -> list[str]:
-        """What is wrong with the topics, in words; empty when all is as declared."""
-        return [f"{name} {what}" for name, found in self.differences(topics).items() for what in found]
-
-    def differences(self, topics: Sequence[Topic] = TOPICS) -> dict[str, list[str]]:
-        """By topic what is not as declared, in words; more partitions than declared are fine where order allows it."""
-        there = self.partitions([topic.name for topic in topics])
-        found = self.configs([topic for topic in topics if topic.name in there])
-        wrong: dict[str, list[str]] = {}
-        for topic in topics:
-            if topic.name not in there:
-                wrong[topic.name] = ["does not exist"]
-                continue
-            count = there[topic.name]
-            if count < topic.partitions or (topic.ordered and count > 1):
-                wrong[topic.name] = [f"has {count} partitions, declared are {topic.partitions}"]
-            for key, value in topic.broker_config(self.settings.kafka.replication).items():
-                if (now := found[topic.name].get(key)) != value:
-                    wrong.setdefault(topic.name, []).append(f"has {key}={now}, declared is {value}")
-        return wrong
-
-    def configs(self, topics: Sequence[Topic] = TOPICS) -> dict[str, dict[str, str]]:
-        """Every setting that the broker holds each topic under, by the topic's name without prefix."""
-        resources = [ConfigResource(ResourceType.TOPIC, self.settings.topic(topic.name)) for topic in topics]
-        found = self._all(self.admin.describe_configs(resources)) if resources else {}
-        return {
-            topic.name: {key: entry.value for key, entry in found[resource].items()}
-            for topic, resource in zip(topics, resources, strict=True)
-        }
-
-    def grow(self, name: str, partitions: int) -> None:
-        """Add partitions to a topic until it has so many. Blocks until the broker tells everybody."""
-        self._all(self.admin.create_partitions([NewPartitions(self.settings.topic(name), partitions)]))
-        self._wait_shown({name: partitions})
-
-    def _wait_shown(self, partitions: Mapping[str, int]) -> None:
-        """Block until the broker tells everybody of so many partitions, or more: what it has taken it shows later."""
-        deadline = time.monotonic() + self.timeout_s
-        while True:
-            there = self.partitions(list(partitions))
-            late = [name for name, count in partitions.items() if there.get(name, 0) < count]
-            if not late:
-                return
-            if time.monotonic() > deadline:
-                raise DependencyError(f"{late[0]}: the broker has taken its partitions, and does not show them")
-            time.sleep(0.1)
-
     def partitions(self, names: Sequence[str]) -> dict[str, int]:
         """Number of partitions of each topic that exists, by its name without prefix."""
         try:
@@ -230,10 +141,22 @@ class Cluster:
             raise DependencyError(f"no broker answers at {self.brokers}: {error.args[0].str()}") from error
         return {name: len(found[real].partitions) for name in names if (real := self.settings.topic(name)) in found}
 
+    def require(self, names: Sequence[str]) -> dict[str, int]:
+        """The same of topics that must be there; raises DependencyError naming one that is not."""
+        there = self.partitions(names)
+        for name in names:
+            if name not in there:
+                raise DependencyError(
+                    f"topic {self.settings.topic(name)} does not exist at {self.brokers}: make it with"
+                    " `headrace topics create`"
+                )
+        return there
+
     def topic_ids(self, names: Sequence[str] = PINNED) -> dict[str, str]:
         """Each topic's id, by its name without prefix; raises DependencyError for a topic that does not exist."""
+        self.require(names)
         real = [self.settings.topic(name) for name in names]
-        found = self._all(self.admin.describe_topics(TopicCollection(real), request_timeout=self.timeout_s))
+        found = self.answers(self.admin.describe_topics(TopicCollection(real), request_timeout=self.timeout_s))
         return {name: str(found[topic].topic_id) for name, topic in zip(names, real, strict=True)}
 
     def first_offsets(self, name: str) -> dict[int, int]:
@@ -248,7 +171,7 @@ class Cluster:
     def delete_records(self, places: Sequence[TopicPartition]) -> None:
         """Delete what lies below the offset of each place; the broker frees a segment once all of it is deleted."""
         if places:
-            self._all(self.admin.delete_records(list(places), operation_timeout=self.timeout_s))
+            self.answers(self.admin.delete_records(list(places), operation_timeout=self.timeout_s))
 
     def end_offsets(self, name: str, committed: bool = True) -> dict[int, int]:
         """Position after the last record by partition: the last stable offset, or with open transactions included."""
@@ -284,7 +207,7 @@ class Cluster:
         """The same with the metadata of each commit."""
         reader = Consumer(consumer_config(self.brokers, self.settings.topic(group)))
         try:
-            wanted = [TopicPartition(self.settings.topic(name), p) for p in range(self._count(name))]
+            wanted = [TopicPartition(self.settings.topic(name), p) for p in range(self.require([name])[name])]
             found: list[TopicPartition] = self._patiently(lambda: reader.committed(wanted, timeout=self.timeout_s))
             return {part.partition: part for part in found if part.offset >= 0}
         except KafkaException as error:
@@ -329,8 +252,15 @@ class Cluster:
         finally:
             reader.close()
 
-    def read_all(self, name: str, start: Mapping[int, int], end: Mapping[int, int]) -> Iterator[Message]:
-        """`read` over every partition of `end`, one after the other; partitions absent from `start` begin at 0."""
+    def read_all(
+        self, name: str, start: Mapping[int, int] | None = None, end: Mapping[int, int] | None = None
+    ) -> Iterator[Message]:
+        """`read` over every partition of `end`, one after the other; partitions absent from `start` begin at 0.
+
+        Without `start` from the first record that is there, without `end` up to the last one that is committed now.
+        """
+        start = self.first_offsets(name) if start is None else start
+        end = self.end_offsets(name) if end is None else end
         for partition, last in sorted(end.items()):
             yield from self.read(name, partition, start.get(partition, 0), last)
 
@@ -348,13 +278,8 @@ class Cluster:
                     " made again, or this is a mirror; its offsets mean other records now"
                 )
 
-    def _count(self, name: str) -> int:
-        if name not in (there := self.partitions([name])):
-            raise DependencyError(f"topic {name} does not exist: make it with `headrace topics create`")
-        return there[name]
-
     def _offsets(self, name: str, spec: OffsetSpec, level: IsolationLevel) -> dict[int, int]:
-        wanted = {TopicPartition(self.settings.topic(name), p): spec for p in range(self._count(name))}
+        wanted = {TopicPartition(self.settings.topic(name), p): spec for p in range(self.require([name])[name])}
 
         def ask() -> dict[int, int]:
             futures = self.admin.list_offsets(wanted, isolation_level=level, request_timeout=self.timeout_s)
@@ -364,13 +289,6 @@ class Cluster:
             return self._patiently(ask)
         except KafkaException as error:
             raise DependencyError(f"broker at {self.brokers}: {error.args[0].str()}") from error
-
-    def _config(self, topic: Topic) -> ConfigResource:
-        wanted = topic.broker_config(self.settings.kafka.replication)
-        entries = [
-            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in wanted.items()
-        ]
-        return ConfigResource(ResourceType.TOPIC, self.settings.topic(topic.name), incremental_configs=entries)
 
     def _patiently(self, call: Callable[[], T]) -> T:
         """What `call` returns, called again while the broker says that it is not ready yet."""
@@ -383,7 +301,8 @@ class Cluster:
                     raise
             time.sleep(0.1)
 
-    def _all(self, futures: Mapping[Any, Any]) -> dict[Any, Any]:
+    def answers(self, futures: Mapping[Any, Any]) -> dict[Any, Any]:
+        """What the broker answers to each question of the admin client; blocks, raises DependencyError."""
         return {key: self._one(future) for key, future in futures.items()}
 
     def _one(self, future: Any) -> Any:

@@ -18,6 +18,7 @@ from headrace.contract.errors import Coordinate, DependencyError, HeadraceError,
 from headrace.contract.record import Record
 from headrace.contract.topics import MIB, RAW, RAW_RECORD_BYTES, REJECTED, REPLAY_TRANSACTIONAL_ID, REPLAYED, TOPICS
 from headrace.kafka import Cluster, coordinate, transactional_producer
+from headrace.topics import create_topics
 
 TIMEOUT_S = 30.0
 BATCH_RECORDS, BATCH_BYTES = 1_000, 16 * MIB
@@ -219,7 +220,7 @@ class Replayer:
 
     def _take_over(self) -> Producer:
         if not self.cluster.partitions([REPLAYED]):
-            self.cluster.create([topic for topic in TOPICS if topic.name == REPLAYED])
+            create_topics(self.cluster, [topic for topic in TOPICS if topic.name == REPLAYED])
         try:
             return transactional_producer(self.cluster.settings, REPLAY_TRANSACTIONAL_ID)
         except KafkaException as error:
@@ -228,10 +229,10 @@ class Replayer:
     def _read_replayed(self) -> set[Raw]:
         if not self.cluster.partitions([REPLAYED]):
             return set()
-        first, end = self.cluster.first_offsets(REPLAYED), self.cluster.settled_ends(REPLAYED, TIMEOUT_S)
+        ends = self.cluster.settled_ends(REPLAYED, TIMEOUT_S)
         return {
             Replayed.decode(message.value(), coordinate(message)).raw
-            for message in self.cluster.read_all(REPLAYED, first, end)
+            for message in self.cluster.read_all(REPLAYED, end=ends)
         }
 
 

@@ -173,9 +173,7 @@ class Told:
 def all_told(cluster: Cluster, ends: Mapping[int, int] | None = None) -> Told:
     """All commands that stand in `train.control`, or those before `ends`. Raises DependencyError, RecordError."""
     told = Told()
-    if ends is None:
-        ends = cluster.end_offsets(CONTROL)
-    for message in cluster.read_all(CONTROL, cluster.first_offsets(CONTROL), ends):
+    for message in cluster.read_all(CONTROL, end=ends):
         if message.value() is not None:
             told.take(Command.decode(message.value(), coordinate(message)))
     return told

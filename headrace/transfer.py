@@ -37,7 +37,7 @@ def bookmarks(cluster: Cluster, kind: bytes, timeout_s: float) -> Iterator[Messa
     DependencyError after `timeout_s`.
     """
     ends = cluster.settled_ends(BOOKMARKS, timeout_s)
-    for message in cluster.read_all(BOOKMARKS, cluster.first_offsets(BOOKMARKS), ends):
+    for message in cluster.read_all(BOOKMARKS, end=ends):
         if (message.key() or b"").startswith(kind) and message.value() is not None:
             yield message
 
@@ -55,14 +55,7 @@ class Transfer:
 
     def __init__(self, settings: Settings, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.cluster = Cluster(settings, timeout_s=5.0)
-        there = self.cluster.partitions([RAW, BOOKMARKS])
-        for topic in (RAW, BOOKMARKS):
-            if topic not in there:
-                raise DependencyError(
-                    f"topic {settings.topic(topic)} does not exist at {self.cluster.brokers}: "
-                    "make it with `headrace topics create`"
-                )
-        self.partitions = there[RAW]
+        self.partitions = self.cluster.require([RAW, BOOKMARKS])[RAW]
         self.into = self.cluster.topic_ids([RAW])[RAW]
         self.documents = 0
         """Documents in committed transactions."""

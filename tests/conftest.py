@@ -24,6 +24,7 @@ from headrace.local.broker import broker as broker_part
 from headrace.local.flink import flink as flink_parts
 from headrace.local.java import SHORT_LIVED
 from headrace.local.parts import TASKMANAGER, ready
+from headrace.topics import create_topics
 
 os.environ.update(SHORT_LIVED)
 hypothesis.settings.register_profile("any machine", deadline=None)
@@ -75,7 +76,7 @@ def broker(stack_settings: Settings) -> Iterator[Settings]:
 def settings(broker: Settings, tmp_path: Path) -> Settings:
     """The session's broker with topics, groups, state and checkpoints of this test alone."""
     own = with_values(broker, f"kafka.topic_prefix=t{uuid4().hex[:8]}.", f"local.data_dir={tmp_path}")
-    Cluster(own).create()
+    create_topics(Cluster(own))
     return own
 
 

@@ -58,7 +58,7 @@ class Commands:
         self.save = self.stop = self.halted = False
         cluster = Cluster(settings)
         ends = cluster.end_offsets(CONTROL)
-        for message in cluster.read_all(CONTROL, cluster.first_offsets(CONTROL), ends):
+        for message in cluster.read_all(CONTROL, end=ends):
             self._apply(message, new=False)
         self.consumer = Consumer(consumer_config(brokers_of(settings), settings.topic("trainer-control")), logger=log)
         self.consumer.assign([TopicPartition(settings.topic(CONTROL), 0, ends[0])])

@@ -222,8 +222,7 @@ class Reporter:
 def announced(cluster: Cluster, run: str) -> set[int]:
     """Steps of a run's checkpoints that `train.checkpoints` says are there."""
     told: dict[bytes, bool] = {}
-    first, end = cluster.first_offsets(CHECKPOINTS), cluster.end_offsets(CHECKPOINTS)
-    for message in cluster.read_all(CHECKPOINTS, first, end):
+    for message in cluster.read_all(CHECKPOINTS):
         told[message.key() or b""] = message.value() is not None
     before = f"{run}/".encode()
     return {int(key[len(before) :]) for key, there in told.items() if there and key.startswith(before)}

@@ -28,6 +28,7 @@ from headrace.contract.settings import Settings
 from headrace.contract.topics import CUTS, LARGEST_OUTPUT_BYTES, REJECTED, RETENTION_TRANSACTIONAL_ID, TOPICS
 from headrace.contract.training import Manifest
 from headrace.kafka import Cluster, transactional_producer
+from headrace.topics import create_topics
 
 TIMEOUT_S = 30.0
 HOUR_MS = 3_600_000
@@ -63,7 +64,7 @@ class CutWriter:
 
     def __init__(self, cluster: Cluster) -> None:
         if not cluster.partitions([CUTS]):
-            cluster.create([topic for topic in TOPICS if topic.name == CUTS])
+            create_topics(cluster, [topic for topic in TOPICS if topic.name == CUTS])
         self.topic = cluster.settings.topic(CUTS)
         try:
             self.producer: Producer = transactional_producer(cluster.settings, RETENTION_TRANSACTIONAL_ID)

@@ -10,10 +10,11 @@ import typer
 from rich.table import Table
 
 from headrace.cli.options import out, with_settings
-from headrace.contract.errors import ContractError, DependencyError, SettingsError
+from headrace.contract.errors import ContractError, SettingsError
 from headrace.contract.settings import Settings
 from headrace.contract.topics import BLOCKS, DAY_MS, TOPICS
 from headrace.kafka import Cluster
+from headrace.topics import check_topics, configs, create_topics, differences, grow_topic
 
 app = typer.Typer(name="topics", help="The topics of a deployment.", no_args_is_help=True)
 
@@ -52,13 +53,13 @@ def list_topics(
 def _rows(cluster: Cluster) -> list[dict[str, Any]]:
     there = cluster.partitions([topic.name for topic in TOPICS])
     ids = cluster.topic_ids(list(there))
-    configs = cluster.configs([topic for topic in TOPICS if topic.name in there])
-    differences = cluster.differences()
+    found = configs(cluster, [topic for topic in TOPICS if topic.name in there])
+    wrong = differences(cluster)
     rows = []
     for name in (topic.name for topic in TOPICS):
         first = cluster.first_offsets(name) if name in there else {}
         end = cluster.end_offsets(name) if name in there else {}
-        config = configs.get(name, {})
+        config = found.get(name, {})
         rows.append(
             {
                 "topic": cluster.settings.topic(name),
@@ -68,7 +69,7 @@ def _rows(cluster: Cluster) -> list[dict[str, Any]]:
                 "cleanup": config.get("cleanup.policy"),
                 "retention_ms": int(config["retention.ms"]) if "retention.ms" in config else None,
                 "id": ids.get(name),
-                "differences": differences.get(name, []),
+                "differences": wrong.get(name, []),
             }
         )
     return rows
@@ -86,9 +87,9 @@ def create(settings: Settings) -> None:
     """Create what is missing and set every topic's configuration; partitions are added, never removed."""
     cluster = Cluster(settings)
     before = cluster.partitions([topic.name for topic in TOPICS])
-    wrong = cluster.differences()
-    cluster.create()
-    if left := cluster.check():
+    wrong = differences(cluster)
+    create_topics(cluster)
+    if left := check_topics(cluster):
         raise ContractError("topics are not as declared, and cannot be set so: " + "; ".join(left))
     made = [settings.topic(topic.name) for topic in TOPICS if topic.name not in before]
     for name in before.keys() & wrong.keys():
@@ -100,7 +101,7 @@ def create(settings: Settings) -> None:
 @with_settings
 def check(settings: Settings) -> None:
     """Compare every topic with its declaration; exit code 4 names each difference."""
-    if wrong := Cluster(settings).check():
+    if wrong := check_topics(Cluster(settings)):
         raise ContractError("topics are not as declared: " + "; ".join(wrong) + ". `headrace topics create` sets them")
     out.print(f"{len(TOPICS)} topics are as declared")
 
@@ -122,16 +123,14 @@ def grow(
         may = ", ".join(one.name for one in TOPICS if not one.ordered)
         raise SettingsError(f"{topic} cannot grow, the order of its records counts: only {may} can")
     cluster = Cluster(settings)
-    there = cluster.partitions([topic])
-    if topic not in there:
-        raise DependencyError(f"topic {topic} does not exist: make it with `headrace topics create`")
-    if partitions <= there[topic]:
-        raise SettingsError(f"{topic} has {there[topic]} partitions: name a larger number, none is ever taken away")
+    before = cluster.require([topic])[topic]
+    if partitions <= before:
+        raise SettingsError(f"{topic} has {before} partitions: name a larger number, none is ever taken away")
     if topic == BLOCKS:
         _grow_blocks(settings, cluster, partitions)
     else:
-        cluster.grow(topic, partitions)
-    out.print(f"{settings.topic(topic)} has {partitions} partitions, {partitions - there[topic]} of them new")
+        grow_topic(cluster, topic, partitions)
+    out.print(f"{settings.topic(topic)} has {partitions} partitions, {partitions - before} of them new")
 
 
 def _grow_blocks(settings: Settings, cluster: Cluster, partitions: int) -> None:
@@ -144,7 +143,7 @@ def _grow_blocks(settings: Settings, cluster: Cluster, partitions: int) -> None:
     with jobs.alone(settings, LOCK_S):
         if running := jobs.active(settings, jobs.TOKENIZE, rest.jobs()):
             jobs.stop(settings, rest, jobs.TOKENIZE, running, timeout_s=60)
-        cluster.grow(BLOCKS, partitions)
+        grow_topic(cluster, BLOCKS, partitions)
         if running:
             with jobs.Program(settings) as program:
                 jobs.start(program, jobs.TOKENIZE)

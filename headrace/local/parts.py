@@ -15,6 +15,7 @@ from headrace.local.broker import broker
 from headrace.local.flink import flink, wanted_slots, workers_socket
 from headrace.local.ports import HOST
 from headrace.local.process import Part
+from headrace.topics import check_topics, create_topics
 
 BROKER, JOBMANAGER, TASKMANAGER, WORKERS, JOBS, PLANNER, TRAINER, EXPORTER = ALL = (
     "broker",
@@ -139,7 +140,7 @@ def open_port(port: int) -> bool:
 def _topics(settings: Settings) -> bool:
     cluster = Cluster(settings, timeout_s=5)
     cluster.wait(1)
-    cluster.create()
-    if wrong := cluster.check():
+    create_topics(cluster)
+    if wrong := check_topics(cluster):
         raise ContractError(f"topics are not as declared: {'; '.join(wrong)}")
     return True

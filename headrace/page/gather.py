@@ -208,17 +208,17 @@ def gather(cluster: Cluster, run: str) -> Facts:
     Raises SettingsError where the run has reported no step, RecordError naming a record that cannot be read.
     """
     facts = Facts(Training(run))
-    for message in cluster.read_all(STEPS, cluster.first_offsets(STEPS), cluster.end_offsets(STEPS)):
+    for message in cluster.read_all(STEPS):
         facts.training.take(decode_report(message.value(), coordinate(message)))
     if facts.training.last is None:
         there = ", ".join(sorted(facts.training.others)) or "no run"
         raise SettingsError(f"there is nothing to report: run {run} has reported no step; there are reports of {there}")
-    for message in cluster.read_all(CLEAN, cluster.first_offsets(CLEAN), cluster.end_offsets(CLEAN)):
+    for message in cluster.read_all(CLEAN):
         facts.documents.accept(message.value(), message.timestamp()[1], coordinate(message))
-    for message in cluster.read_all(REJECTED, cluster.first_offsets(REJECTED), cluster.end_offsets(REJECTED)):
+    for message in cluster.read_all(REJECTED):
         said = RejectedHeaders.decode(message.headers(), coordinate(message))
         facts.documents.reject(said, message.timestamp()[1])
-    for message in cluster.read_all(WINDOWS, cluster.first_offsets(WINDOWS), cluster.end_offsets(WINDOWS)):
+    for message in cluster.read_all(WINDOWS):
         facts.windows.take(Seal.decode(message.value(), coordinate(message)))
     _count_tokens(facts, cluster)
     add_manifests(facts, cluster.settings.checkpoint_dir / run)

@@ -10,6 +10,7 @@ import pytest
 
 from headrace.contract.settings import Settings
 from headrace.kafka import Cluster
+from headrace.topics import create_topics
 from tests.conftest import with_values
 from tests.fault.comparison.faults import KINDS, draw
 from tests.fault.comparison.oracle import Coordinate, Tally, history, tally
@@ -76,7 +77,7 @@ def test_the_seed_says_which_faults_and_when() -> None:
 def test_without_a_fault_no_stand_in_loses_or_repeats(settings: Settings, tmp_path: Path) -> None:
     own = {name: with_values(settings, f"kafka.topic_prefix={settings.kafka.topic_prefix}{name}.") for name in SYSTEMS}
     for each in own.values():
-        Cluster(each).create()
+        create_topics(Cluster(each))
     with ThreadPoolExecutor(len(own)) as pool:
         results = pool.map(
             lambda name: compare(SYSTEMS[name], own[name], tmp_path / name, [], DOCUMENTS, seed=1, quiet_s=8), own

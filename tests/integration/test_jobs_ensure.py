@@ -22,6 +22,7 @@ from headrace.contract.topics import Topic
 from headrace.flink import HEADER, MAGIC, FlinkRest, newest_state
 from headrace.jobs import CLEAN, JOBS, PINNED, TOKENIZE, Pinned, check_untouched, commit_beginning
 from headrace.kafka import Cluster, consumer_config, producer_config
+from headrace.topics import create_topics
 
 __all__ = ["ensured"]  # a fixture
 
@@ -38,7 +39,7 @@ def test_a_group_begins_at_the_beginning_and_so_does_an_added_partition(settings
     commit_beginning(cluster, CLEAN)
     assert cluster.committed("clean", topics.RAW) == dict.fromkeys(range(4), 0)
     raw = next(topic for topic in topics.TOPICS if topic.name == topics.RAW)
-    cluster.create([Topic(raw.name, 6, raw.config, raw.max_record_bytes)])
+    create_topics(cluster, [Topic(raw.name, 6, raw.config, raw.max_record_bytes)])
     deadline = time.monotonic() + 30
     while cluster.partitions([topics.RAW])[topics.RAW] < 6:
         assert time.monotonic() < deadline

@@ -24,6 +24,7 @@ from headrace.contract.settings import ROOT, Settings
 from headrace.contract.topics import BLOCKS, CLEAN, CLEAN_GROUP, PLAN, RAW, REJECTED, STEPS, TOKENIZE_GROUP, WINDOWS
 from headrace.contract.training import Manifest
 from headrace.kafka import Cluster, consumer_config, coordinate, producer_config, transactional_producer
+from headrace.topics import create_topics
 from tests.unit.audit.pieces import RUN, all_of, encoded, manifest_of, report_of, transactions
 from tests.unit.audit.world import World
 
@@ -356,7 +357,7 @@ def test_a_topic_that_was_made_again_is_named_by_planner_and_verify(
     deletion.result()
     until(lambda: CLEAN not in cluster.partitions([CLEAN]), "the topic is gone")
     assert kinds(verify(planned)[1]) == {"pinned"}
-    cluster.create()
+    create_topics(cluster)
     code, report, _ = verify(planned)
     assert (code, kinds(report)) == (4, {"pinned"})
     assert "pins topic text.clean with id" in report["findings"][0]["examples"][0]

@@ -19,6 +19,7 @@ from confluent_kafka import Message, Producer
 from headrace.contract.settings import Settings, load
 from headrace.contract.topics import RAW
 from headrace.kafka import Cluster, producer_config
+from headrace.topics import create_topics
 from headrace.transfer import TakenOver, Transfer
 
 COUNT = 12_000
@@ -75,7 +76,7 @@ def texts(settings: Settings) -> Counter[str]:
 
 def with_prefix(settings: Settings, prefix: str) -> Settings:
     other = load(environment=settings.environment(), assignments=[f"kafka.topic_prefix={prefix}"]).settings
-    Cluster(other).create()
+    create_topics(Cluster(other))
     return other
 
 

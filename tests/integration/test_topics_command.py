@@ -16,6 +16,7 @@ from headrace.contract import topics
 from headrace.contract.errors import ContractError, DependencyError, SettingsError
 from headrace.contract.settings import Settings
 from headrace.kafka import Cluster, producer_config
+from headrace.topics import configs
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def spoil(settings: Settings, topic: str, key: str, value: str) -> None:
     for done in cluster.admin.incremental_alter_configs([resource]).values():
         done.result(30)
     deadline = time.monotonic() + 30
-    while cluster.configs([one for one in topics.TOPICS if one.name == topic])[topic][key] != value:
+    while configs(cluster, [one for one in topics.TOPICS if one.name == topic])[topic][key] != value:
         assert time.monotonic() < deadline, "the broker shows later what it has taken"
         time.sleep(0.1)
 

@@ -29,6 +29,7 @@ from headrace.kafka import Cluster, producer_config
 from headrace.local import process
 from headrace.local.flink import flink as flink_parts
 from headrace.local.parts import JOBMANAGER, TASKMANAGER, ready
+from headrace.topics import create_topics
 
 DOCUMENTS = 200
 TRIES = 10
@@ -167,7 +168,7 @@ def outage(broker: Settings, tmp_path: Path, request: pytest.FixtureRequest) -> 
         *request.param,
     ]
     made = Outage(load(environment=broker.environment(), assignments=assignments).settings)
-    Cluster(made.settings).create()
+    create_topics(Cluster(made.settings))
     made.up()
     try:
         done = made.headrace("jobs", "ensure")

@@ -20,6 +20,7 @@ from headrace.kafka import Cluster
 from headrace.local.flink import environment
 from headrace.local.parts import BROKER, JOBMANAGER, TASKMANAGER, WORKERS
 from headrace.local.stack import Stack
+from headrace.topics import create_topics
 from tests.hostile import ACCEPTED, STALLING, Hostile, text
 from tests.integration.jobs_stream import Raw, Stream
 from tests.integration.raw_client import write
@@ -34,7 +35,7 @@ def stream(jars_there: None, tmp_path: Path) -> Iterator[Stream]:
         make_settings(tmp_path, f"flink.document_timeout_s={TIMEOUT_S}"), (BROKER, JOBMANAGER, TASKMANAGER, WORKERS)
     ) as stack:
         stack.wait_running(300)
-        Cluster(stack.settings).create()
+        create_topics(Cluster(stack.settings))
         made = Stream(stack.settings, environment(stack.settings))
         made.programs = ("tests.integration.hostile_jobs", "{}")
         made.good_states = ("CREATED", "RUNNING", "FAILING", "RESTARTING")

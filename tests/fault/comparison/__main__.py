@@ -20,6 +20,7 @@ from headrace.contract.settings import Settings, load
 from headrace.kafka import Cluster
 from headrace.local import jars, ports, process
 from headrace.local.broker import NAME, broker
+from headrace.topics import create_topics
 from tests.conftest import with_values
 from tests.fault.comparison import ours
 from tests.fault.comparison.faults import Fault, draw
@@ -83,7 +84,7 @@ def own_broker(data_dir: Path) -> Iterator[Settings]:
     running = process.start(broker(settings), settings.data_dir)
     try:
         Cluster(settings).wait(120)
-        Cluster(settings).create()
+        create_topics(Cluster(settings))
         yield settings
     finally:
         process.end(process.marked(settings.data_dir, NAME), grace_s=20)

@@ -60,8 +60,10 @@ class Topics:
     def end_offsets(self, name: str) -> dict[int, int]:
         return {0: len(self.records.get(name, []))}
 
-    def read_all(self, name: str, start: Mapping[int, int], end: Mapping[int, int]) -> Iterator[Message]:
-        yield from self.records.get(name, [])[start.get(0, 0) : end[0]]
+    def read_all(
+        self, name: str, start: Mapping[int, int] | None = None, end: Mapping[int, int] | None = None
+    ) -> Iterator[Message]:
+        yield from self.records.get(name, [])[(start or {}).get(0, 0) : end[0] if end else None]
 
 
 def block(tokens: list[int]) -> Block:
