@@ -147,8 +147,8 @@ class Cluster:
         for name in names:
             if name not in there:
                 raise DependencyError(
-                    f"topic {self.settings.topic(name)} does not exist at {self.brokers}: make it with"
-                    " `headrace topics create`"
+                    f"topic {self.settings.topic(name)} does not exist: make it with `headrace topics create`"
+                    f" (broker at {self.brokers})"
                 )
         return there
 

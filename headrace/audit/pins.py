@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from headrace.audit.findings import Findings
 from headrace.contract.audit import VerifiedCut
-from headrace.contract.errors import Coordinate, DependencyError
+from headrace.contract.errors import Coordinate
 from headrace.contract.plan import Origin, decode_plan
 from headrace.contract.topics import CUTS, PINNED, PLAN
 from headrace.contract.training import Manifest
@@ -27,8 +27,8 @@ def check_pins(cluster: Cluster, manifests: Sequence[Manifest], start: VerifiedC
     there = list(cluster.partitions(PINNED))
     if PLAN in there and (origin := read_origin(cluster)) is not None:
         pins.insert(0, ("the plan", origin.cluster, origin.topics))
-    if not pins and (missing := [name for name in PINNED if name not in there]):
-        raise DependencyError(f"topic {missing[0]} does not exist: make it with `headrace topics create`")
+    if not pins:
+        cluster.require(PINNED)
     differences = compare(pins, cluster.id(), cluster.topic_ids(there))
     for text in differences:
         findings.add("pinned", text, documents=0)

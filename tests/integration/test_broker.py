@@ -7,6 +7,7 @@ import time
 import pytest
 from confluent_kafka import KafkaError, Producer
 
+from headrace.contract.errors import DependencyError
 from headrace.contract.settings import Settings
 from headrace.contract.topics import BLOCKS, CLEAN, PINNED, RAW, REJECTED, WINDOWS
 from headrace.kafka import Cluster, producer_config
@@ -25,6 +26,11 @@ def test_a_missing_topic_is_named(settings: Settings) -> None:
         settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"topic_prefix": "no."})})
     )
     assert f"{RAW} does not exist" in check_topics(elsewhere)
+    for ask in (elsewhere.topic_ids, lambda: elsewhere.end_offsets(CLEAN)):
+        with pytest.raises(
+            DependencyError, match=r"topic no\.text\.\w+ does not exist: make it with `headrace topics cr"
+        ):
+            ask()
 
 
 @pytest.mark.parametrize("topic", [CLEAN, REJECTED, BLOCKS, WINDOWS])
