@@ -117,9 +117,9 @@ class RunView:
 
 
 def look_at_disk(settings: Settings) -> dict[str, RunView]:
-    """Every run that has a folder below the checkpoint directory, by name."""
-    folders = sorted(path.parent for path in settings.checkpoint_dir.glob("*/history"))
-    return {path.name: _on_disk(path) for path in folders}
+    """Every run that has begun a checkpoint below the checkpoint directory, by name."""
+    begun = {path.parent for name in ("history", "step-*") for path in settings.checkpoint_dir.glob(f"*/{name}")}
+    return {path.name: _on_disk(path) for path in sorted(begun)}
 
 
 def _on_disk(path: Path) -> RunView:
