@@ -12,7 +12,18 @@ from pathlib import Path
 
 from benchmarks.results import RESULT, machine
 
-SHARED = ("__init__", "__main__", "local", "peer_datatrove", "peers", "records", "results", "texts", "trainers")
+SHARED = (
+    "__init__",
+    "__main__",
+    "local",
+    "peer_datatrove",
+    "peer_presidio",
+    "peers",
+    "records",
+    "results",
+    "texts",
+    "trainers",
+)
 
 
 def main(wanted: list[str]) -> int:

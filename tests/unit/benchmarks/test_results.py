@@ -56,6 +56,11 @@ def test_every_goal_has_a_benchmark_and_every_result_a_goal() -> None:
     assert told <= goals <= words
 
 
+def test_what_is_run_as_a_benchmark_tells_a_result() -> None:
+    run_by_name = [path for path in GOALS.parent.glob("*.py") if path.stem not in SHARED]
+    assert [path.stem for path in run_by_name if "tell(" not in path.read_text()] == []
+
+
 def program(source: str) -> list[str]:
     return [sys.executable, "-c", source]
 
