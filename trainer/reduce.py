@@ -6,7 +6,7 @@ Canonical: one fixed binary tree over the leaves of the step, so that the sum is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 import torch
@@ -146,4 +146,4 @@ class Plain:
         return total.to(self.group.device)
 
 
-REDUCTIONS: Mapping[str, type[Canonical] | type[Plain]] = {"canonical": Canonical, "plain": Plain}
+REDUCTIONS: Mapping[str, Callable[[int, int, Group], Reduction]] = {"canonical": Canonical, "plain": Plain}
