@@ -1,4 +1,4 @@
-"""From blocks to the tensors of a leaf. Shapes depend on the leaf alone, never on ranks (design, section 5, 2 to 4)."""
+"""From blocks to the tensors of a leaf. Shapes depend on the leaf alone, never on ranks (docs/step.md, 2 to 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must be the same for the same bits (design, section 5, 13), beside the settings that are fixed for a run."""
+"""What must be the same for the same bits (docs/step.md, 13), beside the settings that are fixed for a run."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """All that happens in a step. After step k the state is a function of the first state and of the plan up to k alone.
 
-Ranks, restarts, clocks and operators decide when and where this runs; none of them reaches a weight.
+Ranks, restarts, clocks and operators decide when and where this runs; none of them reaches a weight. docs/step.md has
+it line by line.
 """
 
 from __future__ import annotations

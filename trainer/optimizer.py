@@ -1,4 +1,4 @@
-"""From the sum of gradients to the next weights (design, section 5, 8 to 10): equal inputs, equal bits on all ranks."""
+"""From the sum of gradients to the next weights (docs/step.md, 8 to 10): equal inputs, equal bits on all ranks."""
 
 from __future__ import annotations
 

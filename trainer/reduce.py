@@ -1,7 +1,7 @@
 """From the gradients of leaves to their sum, the same bits on every rank: `add(leaf, gradients)`, then `finish()`.
 
 Canonical: one fixed binary tree over the leaves of the step, so that the sum is the same at any number of ranks
-(design, section 5, 7). Plain: local sums and one all-reduce, equal within rounding only. Neither is ever an average.
+(docs/step.md, 7). Plain: local sums and one all-reduce, equal within rounding only. Neither is ever an average.
 """
 
 from __future__ import annotations

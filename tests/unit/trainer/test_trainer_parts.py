@@ -57,7 +57,7 @@ def tree_over(leaves: int, ranks: int) -> str:
 
 
 def by_definition(level: int, place: int, leaves: int) -> str:
-    """node(l, i) of the design, section 5, 7."""
+    """node(l, i) of docs/step.md, 7."""
     if level == 0:
         return str(place)
     left = by_definition(level - 1, 2 * place, leaves)
