@@ -31,13 +31,17 @@ CONFIG_VARIABLE = "HEADRACE_CONFIG"
 DEFAULT_FILE = "headrace.toml"
 SHIPPED_MODELS = ("small", "tiny")
 ROOT = Path(__file__).resolve().parents[2]
+RUN_NAME = "[A-Za-z0-9_][A-Za-z0-9._-]*"
+"""A run has a folder of its name, so it is no hidden one, and neither `.` nor `..`."""
 
 
 class Kafka(Group):
     """Where the broker is and how the topics are called."""
 
     brokers: str = Field("", description="bootstrap servers; empty: the running local stack, else localhost:9092")
-    topic_prefix: str = Field("", description="stands before every topic, group and transactional id")
+    topic_prefix: str = Field(
+        "", pattern=r"^[A-Za-z0-9._-]*$", description="stands before every topic, group and transactional id"
+    )
     replication: int = Field(1, ge=1, description="replicas of each topic when it is created; 3 in production")
     transaction_timeout_ms: int = Field(
         TRANSACTION_TIMEOUT_MS, ge=10_000, description="of the Flink sinks; must outlive the longest outage"
@@ -71,12 +75,12 @@ class Planner(Group):
 class Trainer(Group):
     """The model and how it learns. All but the operational ones are fixed for a run and kept in its manifest."""
 
-    run: str = Field("main", min_length=1, pattern=r"^[A-Za-z0-9._-]+$", description="name of the run")
+    run: str = Field("main", pattern=rf"^{RUN_NAME}$", description="name of the run")
     model: str = Field("small", description="small, tiny, or a directory with a transformers config.json (and weights)")
     reduction: Literal["canonical", "plain"] = Field("canonical", description="canonical: bit-equal at any ranks")
     begin_from: str = Field(
         "",
-        pattern=r"^([A-Za-z0-9._-]+:[0-9]+)?$",
+        pattern=rf"^({RUN_NAME}:[0-9]+)?$",
         description="RUN:STEP, another run's checkpoint with which a new run begins; empty: new weights, step 0",
     )
     seed: int = Field(1, ge=0, description="seed of the first weights and of every leaf")
@@ -322,6 +326,8 @@ def _describe(group: BaseModel, before: str) -> Iterator[tuple[str, Any, str]]:
 def _from_file(path: Path | None) -> Iterator[tuple[str, Any, str]]:
     if path is not None and not path.exists():
         raise SettingsError(f"settings file {path} does not exist: name one that does, or leave --config out")
+    if path is not None and path.is_dir():
+        raise SettingsError(f"settings file {path} is a directory: name a file in it, such as {path / DEFAULT_FILE}")
     path = path or Path(DEFAULT_FILE)
     try:
         tree = TomlConfigSettingsSource(Settings, path)()

@@ -34,6 +34,10 @@ def test_later_sources_win_and_are_remembered(tmp_path: Path) -> None:
         ("clean.sources=a=b", "'a=b' is not SOURCE=PROFILE"),
         ("clean.profile=blog", "'chat', 'mail', 'web'"),
         ("clean.chat.min_word=1", "did you mean clean.chat.min_words?"),
+        ("trainer.run=..", "trainer.run = '..' (from --set)"),
+        ("trainer.run=", "trainer.run = ''"),
+        ("trainer.begin_from=../main:3", "trainer.begin_from = '../main:3'"),
+        ("kafka.topic_prefix=a b", "kafka.topic_prefix = 'a b'"),
     ],
 )
 def test_a_wrong_setting_names_key_value_and_fix(assignment: str, says: str) -> None:
@@ -48,6 +52,8 @@ def test_a_wrong_variable_or_file_is_named(tmp_path: Path) -> None:
         settings.load(environment={"HEADRACE_TRAINER__LEAF_BLOCK": "1"})
     with pytest.raises(SettingsError, match="does not exist"):
         settings.load(tmp_path / "none.toml", environment={})
+    with pytest.raises(SettingsError, match=r"is a directory: name a file in it, such as .*headrace\.toml"):
+        settings.load(tmp_path, environment={})
     (tmp_path / "bad.toml").write_text("[trainer\n")
     with pytest.raises(SettingsError, match="not TOML"):
         settings.load(tmp_path / "bad.toml", environment={})
