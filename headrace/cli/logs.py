@@ -77,10 +77,15 @@ def tail(path: Path, end: int, after: str = "") -> list[Line]:
     size = older.stat().st_size if older.exists() else 0
     content = (_bytes(older, size) if end < TAIL_BYTES and size else b"") + _bytes(path, end)
     found, time = [], ""
-    for text in content.decode("utf-8", "replace").splitlines():
+    for text in lines_of(content):
         time = time_of(text) or time
         found.append(Line(time, path.stem, text))
     return [line for line in found if line.time >= after]
+
+
+def lines_of(content: bytes) -> list[str]:
+    """By line feeds alone: a JSON line may hold whatever else Unicode takes for an end of line."""
+    return content.decode("utf-8", "replace").removesuffix("\n").split("\n") if content else []
 
 
 def last_of(lines: list[Line], count: int | None) -> list[Line]:
@@ -109,7 +114,7 @@ def new_lines(at: dict[Path, int]) -> Iterator[Line]:
                     file.seek(at[path])
                     whole = file.read().rpartition(b"\n")[0]
                 at[path] += len(whole) + 1 if whole else 0
-                yield from (Line("", path.stem, text) for text in whole.decode("utf-8", "replace").splitlines())
+                yield from (Line("", path.stem, text) for text in lines_of(whole))
         time.sleep(POLL_S)
 
 

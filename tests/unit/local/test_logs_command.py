@@ -40,6 +40,12 @@ def test_all_parts_in_the_order_of_time_with_what_was_set_aside(data_dir: Path) 
     assert last_words(logs(data_dir)) == ["one", "two", "some.Java", "three", "four", "five"]
 
 
+def test_what_unicode_takes_for_an_end_of_line_is_none(data_dir: Path) -> None:
+    (data_dir / "logs" / "planner.log").write_text(line(5, "be\u2028fore\x85after", "planner"))
+    (last,) = logs(data_dir, "planner", "-n", "1").output.removesuffix("\n").split("\n")
+    assert last.endswith("be\u2028fore\\x85after")
+
+
 def test_the_last_lines_of_one_part(data_dir: Path) -> None:
     assert last_words(logs(data_dir, "planner", "-n", "2")) == ["three", "five"]
     assert logs(data_dir, "planner", "-n", "0").output == ""
