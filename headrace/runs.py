@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import Message
 
 from headrace.checkpoints import directories, finished, is_ended, is_locked, pins, pruned, read, step_of, tiers, verify
-from headrace.contract.errors import RecordError, SchemaError
+from headrace.contract.errors import RecordError, SchemaError, SettingsError
 from headrace.contract.plan import Step, decode_plan
 from headrace.contract.settings import Settings
 from headrace.contract.topics import CONTROL, PLAN, STEPS
@@ -187,6 +187,16 @@ def chosen_run(settings: Settings, named: str | None) -> str:
     if named or settings.trainer.run != MAIN_RUN:
         return named or settings.trainer.run
     return all_told(Cluster(settings, timeout_s=2)).main
+
+
+def known_run(settings: Settings, named: str | None, now: float) -> str:
+    """`chosen_run`, where it has a folder here or has reported lately; raises SettingsError naming those that have."""
+    run, runs = chosen_run(settings, named), look_at_disk(settings)
+    if run not in runs:
+        add_reports(runs, Cluster(settings), now)
+    if run not in runs:
+        raise SettingsError(f"there is no run {run}: there are {', '.join(sorted(runs)) or 'none'}")
+    return run
 
 
 def latest_reports(cluster: Cluster) -> Iterator[Report]:

@@ -73,9 +73,9 @@ def save(
     from headrace import checkpoints
     from headrace.control import command, wait_for_checkpoint
     from headrace.kafka import Cluster
-    from headrace.runs import chosen_run, last_report, next_step
+    from headrace.runs import known_run, last_report, next_step
 
-    name, cluster = chosen_run(settings, run), Cluster(settings)
+    name, cluster = known_run(settings, run, time.time()), Cluster(settings)
     before = last_report(cluster, name)
     asked = command(settings, name, "checkpoint", time.time())
     if not (wait or pin):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +27,11 @@ Assign = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="One setting; may be repeated.", rich_help_panel="Settings"),
 ]
 OfRun = Annotated[str | None, typer.Option("--run", metavar="RUN", help="Else trainer.run, else the main run.")]
+NewRun = Annotated[str, typer.Argument(metavar="RUN", help="Its name: a new one begins, one that there is goes on.")]
+Ranks = Annotated[int | None, typer.Option("--ranks", min=1, help="Processes; else trainer.ranks.")]
+BeginFrom = Annotated[
+    str | None, typer.Option("--from", metavar="RUN:STEP", help="Begin a new run from a checkpoint of another.")
+]
 Brokers = Annotated[
     str | None,
     typer.Option(
@@ -59,6 +64,11 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in own + shared}
     del run.__wrapped__
     return run
+
+
+def told(assignments: Sequence[str], **options: Any) -> list[str]:
+    """What a run is told: by --set, and by options that are settings of the trainer."""
+    return [*assignments, *(f"trainer.{key}={value}" for key, value in options.items() if value)]
 
 
 def of_run(settings: Settings, named: str | None) -> Settings:

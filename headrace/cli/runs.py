@@ -63,9 +63,9 @@ def promote(
     """
     from headrace.control import command, why_not_promote
     from headrace.kafka import Cluster
-    from headrace.runs import all_told
+    from headrace.runs import all_told, known_run
 
-    name, cluster = _known(settings, run), Cluster(settings)
+    name, cluster = known_run(settings, run, time.time()), Cluster(settings)
     before = all_told(cluster).main
     why = why_not_promote(cluster, name, time.time())
     if why and not anyway:
@@ -81,8 +81,9 @@ def promote(
 def stop(settings: Settings, run: Name = None) -> None:
     """Let a run save and halt, through every restart, until `headrace runs resume`. Its ranks stay, and wait."""
     from headrace.control import command
+    from headrace.runs import known_run
 
-    name = _known(settings, run)
+    name = known_run(settings, run, time.time())
     command(settings, name, "stop", time.time())
     out.print(
         f"run {name} is asked to save and to halt: see `headrace runs list`; `headrace runs resume` lets it go on"
@@ -94,26 +95,14 @@ def stop(settings: Settings, run: Name = None) -> None:
 def resume(settings: Settings, run: Name = None) -> None:
     """Let a halted run go on where it stopped."""
     from headrace.control import command
+    from headrace.runs import known_run
 
-    name = _known(settings, run)
+    name = known_run(settings, run, time.time())
     command(settings, name, "resume", time.time())
     out.print(f"run {name} is asked to go on: see `headrace runs list`")
 
 
 app.command("end")(end)
-
-
-def _known(settings: Settings, run: str | None) -> str:
-    """The name of a run that there is; raises SettingsError."""
-    from headrace.kafka import Cluster
-    from headrace.runs import add_reports, chosen_run, look_at_disk
-
-    name, runs = chosen_run(settings, run), look_at_disk(settings)
-    if name not in runs:
-        add_reports(runs, Cluster(settings), time.time())
-    if name not in runs:
-        raise SettingsError(f"there is no run {name}: there are {', '.join(sorted(runs)) or 'none'}")
-    return name
 
 
 def show(rows: list[dict[str, Any]], now: float) -> None:

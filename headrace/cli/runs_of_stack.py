@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.options import err, out, with_settings
+from headrace.cli.options import BeginFrom, NewRun, Ranks, err, out, told, with_settings
 from headrace.cli.up import warn_of_size, with_ranks
 from headrace.contract.errors import DependencyError, SettingsError
 from headrace.contract.settings import Settings
@@ -19,11 +19,9 @@ Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="Gi
 def start(
     settings: Settings,
     assignments: tuple[str, ...],
-    run: Annotated[str, typer.Argument(help="Its name: a new one begins, one that there is goes on.")],
-    ranks: Annotated[int | None, typer.Option("--ranks", min=1, help="Processes; else trainer.ranks.")] = None,
-    begin_from: Annotated[
-        str | None, typer.Option("--from", metavar="RUN:STEP", help="Begin a new run from a checkpoint of another.")
-    ] = None,
+    run: NewRun,
+    ranks: Ranks = None,
+    begin_from: BeginFrom = None,
     timeout: Timeout = 180.0,
 ) -> None:
     """Let the running stack train another run on the same plan, with settings of its own: `--set trainer.…`.
@@ -41,15 +39,14 @@ def start(
     if (running := state.running(settings.data_dir)) is None:
         raise DependencyError(f"nothing runs in {settings.data_dir}: `headrace up`; or `headrace train {run}`")
     base = running.settings
-    options = {"ranks": ranks, "begin_from": begin_from}
-    told = [*assignments, *(f"trainer.{key}={value}" for key, value in options.items() if value)]
-    own = settings_beside(base, run, told)
+    words = told(assignments, ranks=ranks, begin_from=begin_from)
+    own = settings_beside(base, run, words)
     part = parts.trainer_of(run, base)
     there = part in status.names(running)
-    told = [one for one in told if one.startswith("trainer.")]
-    if part == parts.TRAINER and told:
+    words = [word for word in words if word.startswith("trainer.")]
+    if part == parts.TRAINER and words:
         raise SettingsError(f"run {run} is the stack's own: it has the stack's settings; `headrace up --ranks N`")
-    if there and not told:
+    if there and not words:
         out.print(f"the stack trains run {run} already: `headrace status`, `headrace logs {part}`", highlight=False)
         return
     if not there:
@@ -57,7 +54,7 @@ def start(
         check_can_begin(Cluster(base), own)
         take_up(own.checkpoint_dir / run)
     if part != parts.TRAINER:
-        trainers.keep(base.data_dir, run, told)
+        trainers.keep(base.data_dir, run, words)
     warn_of_size(with_ranks(base, base.trainer.ranks + own.trainer.ranks), stack_to_come=False)
     began = time.monotonic()
     with err.status(f"starting {part}"):

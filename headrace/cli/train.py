@@ -9,20 +9,18 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.options import out, with_settings
+from headrace.cli.options import BeginFrom, NewRun, Ranks, out, told, with_settings
 from headrace.contract.errors import DependencyError, SettingsError
-from headrace.contract.settings import ROOT, Settings
+from headrace.contract.settings import ROOT, Settings, load
 
 
 @with_settings
 def train(
     settings: Settings,
     assignments: tuple[str, ...],
-    run: Annotated[str, typer.Argument(help="Its name: a new one begins, one that there is goes on.")],
-    ranks: Annotated[int | None, typer.Option("--ranks", min=1, help="Processes; else trainer.ranks.")] = None,
-    begin_from: Annotated[
-        str | None, typer.Option("--from", metavar="RUN:STEP", help="Begin a new run from a checkpoint of another.")
-    ] = None,
+    run: NewRun,
+    ranks: Ranks = None,
+    begin_from: BeginFrom = None,
     until_end: Annotated[
         bool, typer.Option("--until-end", help="Save and end behind the last step that is planned now.")
     ] = False,
@@ -40,8 +38,10 @@ def train(
     from headrace.checkpoints import take_up
     from headrace.kafka import Cluster
 
+    if until_end and until:
+        raise SettingsError(f"--until-end and --until {until} both say where it ends: leave one out")
     base = stack_or(settings)
-    own = settings_beside(base, run, [*assignments, *([f"trainer.begin_from={begin_from}"] if begin_from else ())])
+    own = settings_beside(base, run, told(assignments, ranks=ranks, begin_from=begin_from))
     check_free(own)
     cluster = Cluster(own)
     cluster.wait(2)
@@ -49,15 +49,7 @@ def train(
     take_up(own.checkpoint_dir / run)
     if until_end:
         until = present_end(own)
-    changes = {"ranks": ranks or own.trainer.ranks, "until_step": until or own.trainer.until_step}
-    ports = own.local.ports.model_copy(update={"trainer_metrics": 0})
-    own = own.model_copy(
-        update={
-            "trainer": own.trainer.model_copy(update=changes),
-            "local": own.local.model_copy(update={"ports": ports}),
-        }
-    )
-    if code := run_fleet(own):
+    if code := run_fleet(ending_before(own, until)):
         raise typer.Exit(code)
     step = manifests_of(own, run)[-1].step
     out.print(
@@ -71,6 +63,12 @@ def stack_or(settings: Settings) -> Settings:
 
     running = None if settings.kafka.brokers else state.running(settings.data_dir)
     return running.settings if running else settings.absolute
+
+
+def ending_before(settings: Settings, step: int | None) -> Settings:
+    """The settings of trainers on free ports that end before `step`, if there is one."""
+    words = ["local.ports.trainer_metrics=0", *([f"trainer.until_step={step}"] if step else ())]
+    return load(assignments=words, environment=settings.environment()).settings
 
 
 def present_end(settings: Settings) -> int:

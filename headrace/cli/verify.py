@@ -22,7 +22,7 @@ from headrace.cli.replaying import check_again
 from headrace.contract.errors import ContractError, SettingsError
 from headrace.contract.settings import Settings
 from headrace.kafka import Cluster
-from headrace.runs import chosen_run
+from headrace.runs import chosen_run, known_run
 
 
 @with_settings
@@ -58,7 +58,7 @@ def verify(
     That proves what was fed. --replay proves the arithmetic: from the checkpoint of step FROM it trains again, by the
     plan, and compares the weights with what the checkpoint of step TO says. The run and its topics stay as they are.
     """
-    name = chosen_run(settings, run)
+    name = known_run(settings, run, time.time()) if run else chosen_run(settings, None)
     if replay is not None:
         if cut or full or wait or settled:
             raise SettingsError("--replay goes with --run and --json alone: it trains, and reads no log for the rest")

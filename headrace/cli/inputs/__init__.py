@@ -7,5 +7,5 @@ cut.py        formats and columns: what a document is
 rows.py       the documents of each format
 files.py      one file that can be left and gone on with: its bookmark
 memory.py     which bookmark is this file's
-follow.py     files that grow, appear, are renamed or cut off
+topic.py      another topic
 """

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from headrace.cli import publishing
 from headrace.cli.inputs.cut import Copied, Cut, Found, Refused
-from headrace.cli.publishing import Request
+from headrace.cli.publishing import Request, _source
 from headrace.cli.sending import Pace, Sending
 from headrace.contract.bookmarks import TopicBookmark
 from headrace.contract.errors import SettingsError
+from headrace.contract.settings import Settings
+from headrace.kafka import Cluster
 
 
 class Input:
@@ -112,6 +116,13 @@ def test_a_signal_ends_it_at_the_next_document_a_second_at_once(number: int) -> 
             os.kill(os.getpid(), number)
 
 
+def request(**said: Any) -> Request:
+    """The command line of a file, but for what is said."""
+    plain: dict[str, Any] = {"paths": ["a.log"], "cut": Cut(100), "from_topic": None, "from_brokers": ""}
+    flags = dict.fromkeys(("again", "follow", "dry_run", "json"), False) | {"rate": None, "limit": None}
+    return Request(**{**plain, **flags, **said})
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -124,8 +135,14 @@ def test_a_signal_ends_it_at_the_next_document_a_second_at_once(number: int) -> 
     ],
 )
 def test_what_cannot_go_together_is_said(wrong: dict[str, Any]) -> None:
-    plain: dict[str, Any] = {"paths": ["a.log"], "cut": Cut(100), "from_topic": None, "from_brokers": ""}
-    flags = dict.fromkeys(("again", "follow", "dry_run", "json"), False) | {"rate": None, "limit": None}
-    Request(**plain, **flags).check("text.raw")
+    request().check("text.raw")
     with pytest.raises(SettingsError):
-        Request(**{**plain, **flags, **wrong}).check("text.raw")
+        request(**wrong).check("text.raw")
+
+
+def test_behind_a_lost_broker_what_this_run_has_copied_is_not_there_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "TopicInput", lambda *_: SimpleNamespace(documents=30))
+    sending = Sending(Pace(None, None))
+    sending.tally.sent = 10
+    _source(Settings(), request(from_topic="other", again=True), Cluster(Settings()), "", sending)
+    assert sending.tally.already == 20

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from headrace.beside import kept_settings, origin_of, settings_beside
 from headrace.checkpoints import end_run, finished, is_ended, pruned, take_up
+from headrace.cli.main import app
 from headrace.contract.errors import SettingsError
 from headrace.contract.settings import Settings, load
 from headrace.local import trainers
@@ -77,6 +79,11 @@ def test_what_runs_on_one_plan_share_no_run_may_change(base: Settings, said: str
 
 def test_what_names_the_stack_may_be_said_again(base: Settings) -> None:
     settings_beside(base, "slow", [f"local.data_dir={base.data_dir}", "tokenize.block_tokens=64"])
+
+
+def test_a_run_is_told_once_where_it_ends() -> None:
+    with pytest.raises(SettingsError, match="--until-end and --until 3 both say where it ends"):
+        CliRunner().invoke(app, ["train", "slow", "--until-end", "--until", "3"], catch_exceptions=False)
 
 
 def test_a_run_may_begin_from_a_checkpoint_of_another_once(base: Settings) -> None:
