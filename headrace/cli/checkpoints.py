@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from headrace.cli.options import OfRun, of_run, out, with_settings
+from headrace.cli.options import OfRun, of_run, out, say, with_settings
 from headrace.cli.screen import duration
 from headrace.contract.settings import Settings
 
@@ -44,16 +44,14 @@ def list_checkpoints(
         return
     folder = settings.checkpoint_dir / settings.trainer.run
     if not found:
-        out.print(f"no checkpoint in {folder}: `headrace runs list` shows all runs", highlight=False, soft_wrap=True)
+        say(f"no checkpoint in {folder}: `headrace runs list` shows all runs")
         return
     table = Table("step", "tokens", "age", "size", "kept", "note", box=None, header_style="bold")
     for one in found:
         table.add_row(*_row(one, time.time()))
     out.print(table)
     history = len(list((folder / "history").glob("step-*.json")))
-    out.print(
-        f"{folder}: {len(found)} with weights, {history} pruned to their manifest", highlight=False, soft_wrap=True
-    )
+    say(f"{folder}: {len(found)} with weights, {history} pruned to their manifest")
 
 
 @app.command()
@@ -86,7 +84,7 @@ def save(
     if pin:
         checkpoints.pin(settings.checkpoint_dir / name, saved.step, note)
     what = f"{saved.step}{', pinned' if pin else ''}: {_size(saved.bytes)} in {saved.path}"
-    out.print(f"run {name} is saved up to step {what}", highlight=False, soft_wrap=True)
+    say(f"run {name} is saved up to step {what}")
 
 
 @app.command()

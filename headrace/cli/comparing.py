@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from headrace.cli.options import out, with_settings
+from headrace.cli.options import out, say, with_settings
 from headrace.cli.picture import draw_comparison
 from headrace.cli.screen import sparkline
 from headrace.compare import Comparison, join, last_part, read_applied
@@ -62,7 +62,7 @@ def compare(
     else:
         show(found, part, kept)
         if picture:
-            out.print(f"picture  {picture}", highlight=False, soft_wrap=True)
+            say(f"picture  {picture}")
 
 
 def show(found: Comparison, last: int, kept: dict[str, dict[str, Any]]) -> None:
@@ -86,12 +86,10 @@ def show(found: Comparison, last: int, kept: dict[str, dict[str, Any]]) -> None:
         )
     for key in differing(kept):
         said = ", ".join(f"{run} {of_run.get(key, 'unknown')}" for run, of_run in kept.items())
-        out.print(f"trainer.{key}: {escape(said)}", highlight=False, soft_wrap=True)
-    out.print(
+        say(f"trainer.{key}: {escape(said)}")
+    say(
         f"all fed the same, {found.tokens.sum():,} tokens in {len(found.steps):,} common steps; losses in nats a token,"
-        f" means over the last {last}",
-        highlight=False,
-        soft_wrap=True,
+        f" means over the last {last}"
     )
 
 

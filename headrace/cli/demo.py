@@ -17,7 +17,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from headrace.cli.options import err, out, with_settings
+from headrace.cli.options import err, out, say, with_settings
 from headrace.contract.errors import ContractError, HeadraceError
 from headrace.contract.settings import ROOT, Settings
 
@@ -160,9 +160,9 @@ def explain_kept(console: Console, folder: Path, settings: Settings) -> None:
     """How to look at what was left running, and how to end it."""
     here = f"--set local.data_dir={folder}"
     where = f"Flink's pages are at {settings.flink.rest}, the broker at {settings.kafka.brokers}"
-    console.print(f"\nIt runs on: {where}", highlight=False, soft_wrap=True)
+    say(f"\nIt runs on: {where}", console)
     for command in ("status", "verify", "publish FILE", "sample", "logs trainer", "down"):
-        console.print(f"  headrace {command} {here}", highlight=False, soft_wrap=True)
+        say(f"  headrace {command} {here}", console)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from headrace.audit.report import Report
+from headrace.cli.options import say
 from headrace.cli.watch import Seen
 from headrace.contract.settings import Settings
 from headrace.contract.training import StepReport
@@ -89,6 +90,6 @@ def tell(console: Console, folder: Path, said: Mapping[str, Any], written: str) 
         "\n[bold]the model writes[/]",
     ]
     for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
+        say(line, console)
     console.print(written, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"\n[bold]all of it on one page[/]  {folder / PAGE}", highlight=False, soft_wrap=True)
+    say(f"\n[bold]all of it on one page[/]  {folder / PAGE}", console)

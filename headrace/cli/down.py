@@ -10,7 +10,7 @@ import typer
 from rich.live import Live
 from rich.text import Text
 
-from headrace.cli.options import err, out, with_settings
+from headrace.cli.options import err, out, say, with_settings
 from headrace.contract.errors import SettingsError
 from headrace.contract.settings import Settings
 
@@ -75,11 +75,11 @@ def doomed(settings: Settings) -> list[Path]:
 def _ask(settings: Settings, doomed: list[Path], yes: bool) -> None:
     """Name what will be deleted and how large it is; ends the command unless the operator agrees."""
     for path in doomed:
-        out.print(f"  {path}  {_size(path)}", highlight=False, soft_wrap=True)
+        say(f"  {path}  {_size(path)}")
     elsewhere = {"trainer.checkpoint_dir": settings.checkpoint_dir, "flink.state_dir": settings.flink_state_dir}
     for key, path in elsewhere.items():
         if path.exists() and not path.is_relative_to(settings.data_dir):
-            out.print(f"  {path} ({key}) lies elsewhere and stays", highlight=False, soft_wrap=True)
+            say(f"  {path} ({key}) lies elsewhere and stays")
     if not yes:
         typer.confirm("End the stack and delete all this, topics, weights and logs?", abort=True)
 

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from headrace import jobs as flink_jobs
-from headrace.cli.options import Assign, Brokers, Config, err, out, with_settings
+from headrace.cli.options import Assign, Brokers, Config, err, out, say, with_settings
 from headrace.contract.errors import DependencyError, HeadraceError, SettingsError
 from headrace.contract.metrics import JOB_SUBMISSIONS, JOB_UP
 from headrace.contract.settings import Resolved, Settings, flatten, load, variable
@@ -154,7 +154,7 @@ def upgrade(
     began = time.monotonic()
     with flink_jobs.alone(settings, LOCK_S):
         for line in upgrade_jobs(settings, wanted, timeout):
-            out.print(escape(line), highlight=False, soft_wrap=True)
+            say(escape(line))
         for done in () if leave_stopped else flink_jobs.ensure(settings):
             came = f"submitted, from {done.from_state or 'where it was emptied'}" if done.submitted else "runs"
             out.print(f"{done.job}: {came} ({done.id})", soft_wrap=True)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from headrace.contract.errors import DependencyError
 from headrace.contract.settings import Settings, load
@@ -38,6 +39,11 @@ Brokers = Annotated[
         "--brokers", help="Bootstrap servers; else kafka.brokers, else the running stack.", rich_help_panel="Settings"
     ),
 ]
+
+
+def say(line: str, console: Console = out) -> None:
+    """Print a line of markup: no colours but its own, no line ends but its own."""
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,5 +86,5 @@ def of_run(settings: Settings, named: str | None) -> Settings:
         run = chosen_run(settings, named)
     except DependencyError as error:
         run = settings.trainer.run
-        err.print(f"[yellow]taking run {run}, for {error}[/]", highlight=False, soft_wrap=True)
+        say(f"[yellow]taking run {run}, for {escape(str(error))}[/]", err)
     return settings.model_copy(update={"trainer": settings.trainer.model_copy(update={"run": run})})

@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from headrace.cli.options import out, with_settings
+from headrace.cli.options import out, say, with_settings
 from headrace.cli.since import moment
 from headrace.contract.documents import REASONS
 from headrace.contract.errors import Coordinate, SettingsError
@@ -82,7 +82,7 @@ def show(
     for name, value in row.items():
         out.print(f"[bold]{name:<10}[/]", escape(str(value)), highlight=False, soft_wrap=True)
     out.print()
-    out.print(escape(text), highlight=False, soft_wrap=True)
+    say(escape(text))
 
 
 @app.command()
@@ -125,7 +125,7 @@ def replay(
     )
     for name, why in WHY_NOT.items():
         if result[name]:
-            out.print(f"{result[name]:,} {why}", highlight=False, soft_wrap=True)
+            say(f"{result[name]:,} {why}")
 
 
 WHY_NOT = {

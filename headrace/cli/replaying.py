@@ -17,7 +17,7 @@ from headrace.audit.findings import Findings
 from headrace.audit.manifests import read_manifests
 from headrace.beside import settings_beside
 from headrace.checkpoints import Checkpoint, finished, name_of, verify
-from headrace.cli.options import err, out
+from headrace.cli.options import err, out, say
 from headrace.contract.errors import ContractError, Coordinate, HeadraceError, SettingsError
 from headrace.contract.settings import ROOT, Settings
 from headrace.contract.training import Manifest, Replayed
@@ -144,13 +144,11 @@ def show(verdict: Verdict, json: bool) -> None:
     steps = f"steps {verdict.first} to {verdict.last - 1} of run {verdict.run}, trained again"
     name = name_of(verdict.last)
     if verdict.equal:
-        out.print(
-            f"[bold green]equal[/] {steps}: the weights of {name}, {verdict.now}", highlight=False, soft_wrap=True
-        )
+        say(f"[bold green]equal[/] {steps}: the weights of {name}, {verdict.now}")
         return
     text = f"[bold red]different[/] {steps}: weights {verdict.now}, {name} says {verdict.then}"
-    out.print(text, highlight=False, soft_wrap=True)
+    say(text)
     if not verdict.same_fed:
         out.print("other blocks were fed than then, too: `headrace verify` names them", highlight=False)
     for reason in verdict.reasons:
-        out.print(f"that may be why: {reason}", highlight=False, soft_wrap=True)
+        say(f"that may be why: {reason}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from headrace.cli.options import OfRun, err, out, with_settings
+from headrace.cli.options import OfRun, err, out, say, with_settings
 from headrace.contract.errors import ContractError, SettingsError
 from headrace.contract.settings import Settings
 
@@ -46,7 +46,7 @@ def report(
     if proof is not None:
         colour = "green" if proof.holds else "red"
         out.print(f"[bold {colour}]{proof.headline}[/]", highlight=False)
-    out.print(f"page  {escape(str(file))}", highlight=False, soft_wrap=True)
+    say(f"page  {escape(str(file))}")
     if proof is not None and not proof.holds:
         raise typer.Exit(ContractError.exit_code)
 

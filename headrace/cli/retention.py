@@ -15,7 +15,7 @@ from rich.table import Table
 from headrace.audit.needs import Need, Row
 from headrace.audit.retention import CutWriter, Keep, Outlook, delete, look
 from headrace.checkpoints import is_locked
-from headrace.cli.options import err, out, with_settings
+from headrace.cli.options import err, out, say, with_settings
 from headrace.cli.verify import progress_of_verify, show
 from headrace.contract.errors import ContractError, SettingsError
 from headrace.contract.settings import Settings
@@ -76,7 +76,7 @@ def retention(
         writer.write(outlook.cut)
         delete(cluster, goes)
         if not json:
-            out.print(_done(goes), highlight=False, soft_wrap=True)
+            say(_done(goes))
     if json:
         typer.echo(orjson.dumps(_as_json(outlook, bool(writer and yes)), option=orjson.OPT_INDENT_2).decode())
 
@@ -94,7 +94,7 @@ def _show(outlook: Outlook, checkpoint_dir: Path) -> None:
             table.add_row(row.topic, *places, escape(row.by.removeprefix("run ")))
         out.print(table)
     for need in outlook.needs:
-        out.print(f"the plan from record {need.seq:,} on is needed by: {need.by}", highlight=False, soft_wrap=True)
+        say(f"the plan from record {need.seq:,} on is needed by: {need.by}")
     _hint(checkpoint_dir, outlook.needs[0])
     if not any(row.records for row in outlook.rows):
         out.print("nothing may go now")
@@ -103,12 +103,11 @@ def _show(outlook: Outlook, checkpoint_dir: Path) -> None:
 def _hint(checkpoint_dir: Path, first: Need) -> None:
     """Which run holds back the most though nobody trains it, and the way out."""
     if first.run and not is_locked(checkpoint_dir / first.run):
-        err.print(
+        say(
             f"{first.by}, holds back the most and is not being trained. If nobody will go on with it:"
             f" `headrace runs end {first.run}`. Else `headrace checkpoints list --run {first.run}`, then unpin that"
             " checkpoint, or count fewer with --newest",
-            highlight=False,
-            soft_wrap=True,
+            err,
         )
 
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from headrace.cli.comparing import compare
-from headrace.cli.options import err, out, with_settings
+from headrace.cli.options import err, out, say, with_settings
 from headrace.cli.runs_of_stack import end, start
 from headrace.cli.screen import duration
 from headrace.contract.errors import DependencyError, SettingsError
@@ -39,14 +39,14 @@ def list_runs(
     try:
         add_reports(runs, Cluster(settings, timeout_s=5), now)
     except DependencyError as error:
-        err.print(f"[yellow]what was reported is not known:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        say(f"[yellow]what was reported is not known:[/] {escape(str(error))}", err)
     rows = [run.as_json() for _, run in sorted(runs.items())]
     if json:
         typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
     elif rows:
         show(rows, now)
     else:
-        out.print(f"no run in {settings.checkpoint_dir}: `headrace up` begins one", highlight=False, soft_wrap=True)
+        say(f"no run in {settings.checkpoint_dir}: `headrace up` begins one")
 
 
 @app.command()
@@ -73,7 +73,7 @@ def promote(
     command(settings, name, "promote", time.time())
     out.print(f"run {name} is the main run now, {before} was{' too' if before == name else ''}", highlight=False)
     if why:
-        err.print(f"[yellow]{escape(why)}[/]", highlight=False, soft_wrap=True)
+        say(f"[yellow]{escape(why)}[/]", err)
 
 
 @app.command()
@@ -117,7 +117,7 @@ def show(rows: list[dict[str, Any]], now: float) -> None:
         about += [differs] if (differs := _not_default(row["settings"])) else []
         out.print(f"{row['run']}: {escape('; '.join(about) or 'all settings are the defaults')}", soft_wrap=True)
         if row["save_error"]:
-            out.print(f"[red]{row['run']}: {escape(row['save_error'])}[/]", highlight=False, soft_wrap=True)
+            say(f"[red]{row['run']}: {escape(row['save_error'])}[/]")
 
 
 def _cells(row: dict[str, Any], now: float) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.options import BeginFrom, NewRun, Ranks, err, out, told, with_settings
+from headrace.cli.options import BeginFrom, NewRun, Ranks, err, out, say, told, with_settings
 from headrace.cli.up import warn_of_size, with_ranks
 from headrace.contract.errors import DependencyError, SettingsError
 from headrace.contract.settings import Settings
@@ -60,11 +60,9 @@ def start(
     with err.status(f"starting {part}"):
         for _ in stack.order(base, timeout, part, do="train", run=run):
             pass
-    out.print(
+    say(
         f"the stack trains run {run} after {time.monotonic() - began:.0f} s, as {part}: `headrace runs list`,"
-        f" `headrace logs {part}`, `headrace runs compare {base.trainer.run} {run}`",
-        highlight=False,
-        soft_wrap=True,
+        f" `headrace logs {part}`, `headrace runs compare {base.trainer.run} {run}`"
     )
 
 
@@ -109,4 +107,4 @@ def end(
     if folder.is_dir():
         end_run(folder, delete)
     gone = "its weights are deleted, its manifests stay" if delete else f"its checkpoints stay in {folder}"
-    out.print(f"run {run} has ended: {gone}", highlight=False, soft_wrap=True)
+    say(f"run {run} has ended: {gone}")

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from headrace.cli.options import out, with_settings
+from headrace.cli.options import out, say, with_settings
 from headrace.cli.screen import duration
 from headrace.contract.errors import DependencyError
 from headrace.contract.settings import Settings
@@ -62,14 +62,14 @@ def show(seen: Status, now: float) -> None:
     out.print(_parts(seen, now))
     for part in seen.state.parts:
         for line in part.error:
-            out.print(f"  [red]{part.name}[/] {escape(line)}", highlight=False, soft_wrap=True)
+            say(f"  [red]{part.name}[/] {escape(line)}")
     if seen.flink_jobs is not None:
         out.print("jobs     " + "   ".join(f"{name} {said}" for name, said in seen.flink_jobs.items()), highlight=False)
     if seen.stream is not None:
         _show_stream(seen.stream, now)
     out.print(_disks(seen), highlight=False)
     for problem in seen.problems:
-        out.print(f"[red]{escape(problem)}[/]", highlight=False, soft_wrap=True)
+        say(f"[red]{escape(problem)}[/]")
 
 
 def _parts(seen: Status, now: float) -> Table:

@@ -14,7 +14,7 @@ from rich.table import Table
 from headrace.cli.inputs.cut import Cut, Refused
 from headrace.cli.inputs.files import read
 from headrace.cli.inputs.names import files_of
-from headrace.cli.options import err, out, with_settings
+from headrace.cli.options import err, out, say, with_settings
 from headrace.contract.digests import file_sha256
 from headrace.contract.documents import decode_raw
 from headrace.contract.errors import SettingsError
@@ -160,7 +160,7 @@ def _show(said: dict[str, Any], json: bool) -> None:
         if isinstance(value, dict) and all(isinstance(row, dict) for row in value.values()):
             _show_table(name, value)
         else:
-            out.print(f"[bold]{name.replace('_', ' ')}[/]  {value}", highlight=False, soft_wrap=True)
+            say(f"[bold]{name.replace('_', ' ')}[/]  {value}")
 
 
 def _show_table(name: str, rows: dict[str, dict[str, Any]]) -> None:

@@ -9,7 +9,7 @@ import orjson
 import typer
 from rich.table import Table
 
-from headrace.cli.options import out, with_settings
+from headrace.cli.options import out, say, with_settings
 from headrace.contract.errors import ContractError, SettingsError
 from headrace.contract.settings import Settings
 from headrace.contract.topics import BLOCKS, DAY_MS, TOPICS
@@ -47,7 +47,7 @@ def list_topics(
     out.print(table)
     for row in rows:
         for difference in row["differences"]:
-            out.print(f"[red]{row['topic']} {difference}[/]", highlight=False, soft_wrap=True)
+            say(f"[red]{row['topic']} {difference}[/]")
 
 
 def _rows(cluster: Cluster) -> list[dict[str, Any]]:
@@ -93,7 +93,7 @@ def create(settings: Settings) -> None:
         raise ContractError("topics are not as declared, and cannot be set so: " + "; ".join(left))
     made = [settings.topic(topic.name) for topic in TOPICS if topic.name not in before]
     for name in before.keys() & wrong.keys():
-        out.print(f"{settings.topic(name)} {'; '.join(wrong[name])}: set", highlight=False, soft_wrap=True)
+        say(f"{settings.topic(name)} {'; '.join(wrong[name])}: set")
     out.print(f"{len(TOPICS)} topics are as declared, {len(made)} of them new: {', '.join(made) or 'none'}")
 
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from headrace.cli.inputs.cut import Cut, Format, Found, Item
 from headrace.cli.inputs.files import read
 from headrace.cli.inputs.names import STDIN, files_of
-from headrace.cli.options import out, with_settings
+from headrace.cli.options import out, say, with_settings
 from headrace.contract.cleaning import Clean, ProfileName
 from headrace.contract.errors import Rejected, SettingsError
 from headrace.contract.settings import Settings
@@ -157,11 +157,11 @@ def _show_steps(tried: Mapping[str, Tried]) -> None:
         if len(tried) > 1:
             out.print(f"[bold]profile {name}[/]")
         for seen in one.steps:
-            out.print(f"{seen.step:<18} {_what_changed(seen)}", highlight=False, soft_wrap=True)
-        out.print(_verdict(one), highlight=False, soft_wrap=True)
+            say(f"{seen.step:<18} {_what_changed(seen)}")
+        say(_verdict(one))
     texts = [one.draft.text.split("\n") if one.draft else [] for one in tried.values()]
     if len(tried) == 1 and texts[0]:
-        out.print("\n" + escape("\n".join(texts[0])), highlight=False, soft_wrap=True)
+        say("\n" + escape("\n".join(texts[0])))
     if len(tried) > 1:
         _print_changes(*texts)
 
@@ -192,4 +192,4 @@ def _changes(before: Sequence[str], after: Sequence[str]) -> list[str]:
 
 def _print_changes(before: Sequence[str], after: Sequence[str]) -> None:
     for line in _changes(before, after):
-        out.print(f"[{'red' if line[0] == '-' else 'green'}]{escape(line)}[/]", highlight=False, soft_wrap=True)
+        say(f"[{'red' if line[0] == '-' else 'green'}]{escape(line)}[/]")

@@ -14,7 +14,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from headrace.cli.options import err, out, with_settings
+from headrace.cli.options import err, out, say, with_settings
 from headrace.contract.errors import HeadraceError, SettingsError
 from headrace.contract.settings import Settings
 
@@ -79,7 +79,7 @@ def show_starting(settings: Settings, timeout_s: float) -> None:
     out.print(f"  Kafka     {settings.kafka.brokers}", highlight=False)
     out.print(f"  Flink     {settings.flink.rest}", highlight=False)
     out.print(f"  metrics   http://127.0.0.1:{ports.supervisor_metrics}/metrics and others: `headrace status`")
-    out.print(f"  data      {settings.data_dir}", highlight=False, soft_wrap=True)
+    say(f"  data      {settings.data_dir}")
     out.print("Publish with `headrace publish`, look with `headrace status`, end with `headrace down`.")
 
 
@@ -104,7 +104,7 @@ def warn_of_size(settings: Settings, stack_to_come: bool) -> None:
     from headrace.local import size
 
     for said in size.warnings(settings, stack_to_come):
-        err.print(f"[yellow]warning:[/] {said}", highlight=False, soft_wrap=True)
+        say(f"[yellow]warning:[/] {said}", err)
 
 
 def _resize(settings: Settings, wanted: int | None, timeout_s: float) -> None:
@@ -123,12 +123,10 @@ def _resize(settings: Settings, wanted: int | None, timeout_s: float) -> None:
     with err.status(f"the trainer saves, ends, and starts again with {wanted} ranks"):
         for _ in stack.order(settings, timeout_s, parts.TRAINER, do="ranks", ranks=wanted):
             pass
-    out.print(
+    say(
         f"the trainer has {wanted} ranks instead of {now} and goes on from where it was, after"
         f" {time.monotonic() - began:.0f} s. So it stays until `headrace down`; for good: trainer.ranks = {wanted}"
-        " in headrace.toml",
-        highlight=False,
-        soft_wrap=True,
+        " in headrace.toml"
     )
 
 

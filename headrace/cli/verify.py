@@ -17,7 +17,7 @@ from rich.table import Table
 from headrace.audit.report import HEADS, Report
 from headrace.audit.retention import CutWriter, Keep, look
 from headrace.audit.verify import Begin, verify_deployment
-from headrace.cli.options import OfRun, err, out, with_settings
+from headrace.cli.options import OfRun, err, out, say, with_settings
 from headrace.cli.replaying import check_again
 from headrace.contract.errors import ContractError, SettingsError
 from headrace.contract.settings import Settings
@@ -90,22 +90,20 @@ def show(report: Report) -> None:
     out.print(f"run {report.run}: {report.progress}", highlight=False)
     if report.start.seq:
         when = datetime.fromtimestamp(report.start.time / 1000, UTC).isoformat(timespec="seconds")
-        out.print(
+        say(
             f"{report.start.counts.published:,} documents and {report.start.step} steps of these were verified before"
-            f" and not read again; cut of {when}",
-            highlight=False,
-            soft_wrap=True,
+            f" and not read again; cut of {when}"
         )
     rate = report.records / report.seconds if report.seconds else 0.0
     out.print(f"{report.records:,} records in {report.seconds:.1f} s, {rate:,.0f} records/s", highlight=False)
     if report.settled and report.waiting:
         out.print(f"[red]{report.waiting} documents are in flight and count as lost[/]")
     for window in report.unsealed if report.settled else ():
-        out.print(f"[red]{escape(window)}: no seal[/]", highlight=False, soft_wrap=True)
+        say(f"[red]{escape(window)}: no seal[/]")
     for finding in report.wrong():
         out.print(f"\n[bold red]{finding['kind']}[/], {finding['count']}: {finding['meaning']}", highlight=False)
         for example in finding["examples"]:
-            out.print(f"  {escape(example)}", highlight=False, soft_wrap=True)
+            say(f"  {escape(example)}")
 
 
 def move_cut(settings: Settings, run: str, begin: Begin) -> Report:
