@@ -165,7 +165,7 @@ class Cluster:
 
     def offsets_since(self, name: str, time_ms: int) -> dict[int, int]:
         """The first record with a timestamp of at least `time_ms`; partitions that have none are absent."""
-        found = self._offsets(name, OffsetSpec.for_timestamp(time_ms), IsolationLevel.READ_COMMITTED)
+        found = self._offsets(name, OffsetSpec.for_timestamp(max(0, time_ms)), IsolationLevel.READ_COMMITTED)
         return {partition: offset for partition, offset in found.items() if offset >= 0}
 
     def delete_records(self, places: Sequence[TopicPartition]) -> None:

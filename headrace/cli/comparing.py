@@ -20,6 +20,7 @@ from headrace.compare import Comparison, join, last_part, read_applied
 from headrace.contract.errors import SettingsError
 from headrace.contract.settings import Settings
 
+PICTURES = (".png", ".svg", ".pdf")
 ROWS = 20
 """Lines of the table, at most."""
 
@@ -49,6 +50,8 @@ def compare(
 
     if len(set(runs)) != len(runs) or len(runs) < 2:
         raise SettingsError(f"name two runs or more, each once, not {' '.join(runs)}: `headrace runs list` shows them")
+    if picture and picture.suffix not in PICTURES:
+        raise SettingsError(f"--picture {picture}: name a file that ends in {', '.join(PICTURES)}")
     found = join(read_applied(Cluster(settings), runs))
     part = last_part(len(found.steps), last)
     kept = {run: kept_settings(settings, run) for run in runs}

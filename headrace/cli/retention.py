@@ -23,6 +23,8 @@ from headrace.contract.topics import SEGMENT_BYTES, SEGMENT_MS
 from headrace.kafka import Cluster
 from headrace.runs import chosen_run
 
+LONGEST = 1_000_000.0
+"""Hours: a century. Whoever wants to keep all does not run this command."""
 LEFT = ("topic", "held back by")
 COLUMNS = ("topic", "partition", "first", "needed from", "to go", "held back by")
 
@@ -32,11 +34,14 @@ def retention(
     settings: Settings,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go; write and delete nothing.")] = False,
     keep_hours: Annotated[
-        float | None, typer.Option("--keep-hours", min=0, help="Keep steps planned since; else retention.keep_hours.")
+        float | None,
+        typer.Option("--keep-hours", min=0, max=LONGEST, help="Keep steps planned since; else retention.keep_hours."),
     ] = None,
     keep_rejected_hours: Annotated[
         float | None,
-        typer.Option("--keep-rejected-hours", min=0, help="Keep rejects since; else retention.keep_rejected_hours."),
+        typer.Option(
+            "--keep-rejected-hours", min=0, max=LONGEST, help="Keep rejects since; else retention.keep_rejected_hours."
+        ),
     ] = None,
     newest: Annotated[
         int | None,

@@ -22,7 +22,7 @@ from headrace.cli.replaying import check_again
 from headrace.contract.errors import ContractError, SettingsError
 from headrace.contract.settings import Settings
 from headrace.kafka import Cluster
-from headrace.runs import chosen_run, known_run
+from headrace.runs import chosen_run
 
 
 @with_settings
@@ -58,7 +58,7 @@ def verify(
     That proves what was fed. --replay proves the arithmetic: from the checkpoint of step FROM it trains again, by the
     plan, and compares the weights with what the checkpoint of step TO says. The run and its topics stay as they are.
     """
-    name = known_run(settings, run, time.time()) if run else chosen_run(settings, None)
+    name = chosen_run(settings, run)
     if replay is not None:
         if cut or full or wait or settled:
             raise SettingsError("--replay goes with --run and --json alone: it trains, and reads no log for the rest")
@@ -73,6 +73,8 @@ def verify(
         typer.echo(orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2).decode())
     else:
         show(report)
+    if run and report.saved is None and not report.trained:
+        say(f"[yellow]run {run} has saved nothing and reported no step:[/] `headrace runs list` shows all runs", err)
     if not report.holds:
         raise typer.Exit(ContractError.exit_code)
 

@@ -6,4 +6,4 @@ from pydantic import BaseModel, ConfigDict
 class Group(BaseModel):
     """One table of the tree; every field has a description, which `headrace settings` prints."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

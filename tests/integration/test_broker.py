@@ -18,6 +18,7 @@ def test_topics_are_as_declared_and_empty(settings: Settings) -> None:
     cluster = Cluster(settings)
     assert check_topics(cluster) == []
     assert len(set(cluster.topic_ids().values())) == len(PINNED)
+    assert cluster.offsets_since(RAW, -(10**13)) == {}
     assert cluster.end_offsets(RAW) == dict.fromkeys(range(4), 0)
 
 

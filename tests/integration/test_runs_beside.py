@@ -37,7 +37,9 @@ def test_other_runs_train_on_the_steps_of_the_first(log: Log) -> None:
     assert (warm.step, warm.weights, warm.fed) == (14, reference.weights, reference.fed)
     first, *_ = manifests_of(log.settings, "warm")
     assert (first.step, first.parent) == (10, "main/step-0000000010")
-    for command in (("verify", "--run", "wram"), ("checkpoints", "save", "--run", "wram"), ("runs", "stop", "wram")):
+    _, _, told = headrace(log.settings, "verify", "--run", "wram")
+    assert "run wram has saved nothing and reported no step" in told
+    for command in (("checkpoints", "save", "--run", "wram"), ("runs", "stop", "wram")):
         code, _, told = headrace(log.settings, *command)
         assert (code, "there is no run wram: there are main, reference, warm" in told) == (2, True), told
     code, _, told = headrace(log.settings, "runs", "end", "..")

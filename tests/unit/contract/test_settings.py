@@ -34,6 +34,7 @@ def test_later_sources_win_and_are_remembered(tmp_path: Path) -> None:
         ("clean.sources=a=b", "'a=b' is not SOURCE=PROFILE"),
         ("clean.profile=blog", "'chat', 'mail', 'web'"),
         ("clean.chat.min_word=1", "did you mean clean.chat.min_words?"),
+        ("retention.keep_hours=inf", "finite number"),
         ("trainer.run=..", "trainer.run = '..' (from --set)"),
         ("trainer.run=", "trainer.run = ''"),
         ("trainer.begin_from=../main:3", "trainer.begin_from = '../main:3'"),

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from headrace.cli.comparing import as_json, differing, show, write_csv
+from headrace.cli.main import app
 from headrace.cli.picture import draw_comparison
 from headrace.compare import Applied, Comparison, join, last_part
 from headrace.contract.errors import ContractError, SettingsError
@@ -23,6 +25,11 @@ def run_of(losses: dict[int, float], fed: str = "fed") -> dict[int, Applied]:
 
 def two(count: int = 40) -> Comparison:
     return join({"a": run_of(dict.fromkeys(range(count), 5.0)), "b": run_of({k: 4.0 + k % 2 for k in range(count)})})
+
+
+def test_a_picture_of_another_kind_is_refused_before_anything_is_read() -> None:
+    with pytest.raises(SettingsError, match=r"--picture losses\.bmp: name a file that ends in \.png, \.svg, \.pdf"):
+        CliRunner().invoke(app, ["runs", "compare", "a", "b", "--picture", "losses.bmp"], catch_exceptions=False)
 
 
 def test_only_steps_that_all_have_applied_count() -> None:
