@@ -90,7 +90,7 @@ class Encoder:
         ids = self.engine.ids(text)
         if not len(ids):
             raise Rejected("no_tokens")
-        if self.is_special[ids].any():
+        if self.is_special.take(ids).any():
             raise HeadraceError("the tokenizer made a special id of plain text")
         tokens: Tokens = np.empty(len(ids) + 1, dtype=self.dtype)
         tokens[:-1], tokens[-1] = ids, self.end
