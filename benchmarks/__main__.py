@@ -15,6 +15,7 @@ from benchmarks.results import RESULT, machine
 SHARED = (
     "__init__",
     "__main__",
+    "cpu",
     "local",
     "peer_datatrove",
     "peer_presidio",

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from benchmarks.local import stack
-from benchmarks.raw_to_blocks_thin import send
+from benchmarks.raw_to_blocks import send
 from benchmarks.results import tell
 from benchmarks.texts import texts
 from headrace import jobs
@@ -115,7 +115,7 @@ def deployment(base: Settings, near: bool) -> Settings:
 def choose_backend(settings: Settings, name: str) -> None:
     """For jobs submitted from now on: they take it from the configuration of whoever submits them."""
     file = settings.data_dir / "run/flink-conf/config.yaml"
-    file.write_text(file.read_text().replace("type: rocksdb", f"type: {name}"))
+    file.write_text(re.sub("type: (rocksdb|hashmap)", f"type: {name}", file.read_text()))
 
 
 def main() -> int:

@@ -13,7 +13,11 @@ import os
 import re
 import sys
 import time
+import urllib.request
 from string import Template
+from typing import Any
+
+import orjson
 
 from benchmarks.local import stack
 from benchmarks.near_dedup_in_job import PARTS, choose_backend, cpu_of, heap
@@ -24,7 +28,7 @@ from headrace.contract.settings import Settings
 from headrace.flink import FlinkRest, rest_of
 from headrace.local.flink import environment
 
-TIMEOUT_S = 900.0
+TIMEOUT_S = 300.0
 NAME = re.compile(r"CREATE TEMPORARY \w+ (\w+)")
 MADE_UP = """
 CREATE TEMPORARY TABLE $name (id BIGINT) WITH (
@@ -63,40 +67,44 @@ def submit(settings: Settings, documents: int, text: int) -> str:
     return str(client.get_job_id())
 
 
-def settled_state(rest: FlinkRest, job: str) -> dict[str, float]:
-    """The checkpoint behind which state grows no more."""
-    deadline, before = time.monotonic() + TIMEOUT_S, 0
-    number = -1
+def state_behind(settings: Settings, job: str, rows: int) -> dict[str, Any]:
+    """A checkpoint that began when all rows had gone through every band."""
+    rest, deadline = FlinkRest(rest_of(settings)), time.monotonic() + TIMEOUT_S
+    wanted = None
     while True:
         last = rest.last_checkpoint(job)
         if rest.job(job) not in ("CREATED", "RUNNING") or time.monotonic() > deadline:
-            raise RuntimeError(f"the job is {rest.job(job)}: {rest.root_cause(job)}")
-        if last and last["id"] > number + 1:  # two on: one may have begun before
-            if before > 100_000 and last["state_size"] < before * 1.002:
-                return last
-            number, before = last["id"], last["state_size"]
+            raise RuntimeError(f"the job is {rest.job(job)}, {passed(settings, job)} rows: {rest.root_cause(job)}")
+        if wanted is None and passed(settings, job) >= rows:
+            wanted = (last["id"] if last else 0) + 2  # the next one may have begun before
+        if last and wanted is not None and last["id"] >= wanted:
+            return last
         time.sleep(0.5)
 
 
-def measure(backend: str, documents: int, text: int) -> float:
+def passed(settings: Settings, job: str) -> int:
+    """Rows that have come to the end of the job."""
+    with urllib.request.urlopen(f"{rest_of(settings)}/jobs/{job}", timeout=30) as answer:
+        last = orjson.loads(answer.read())["vertices"][-1]
+    return int(last["metrics"]["read-records"] or 0)
+
+
+def measure(settings: Settings, backend: str, documents: int, text: int) -> float:
     """Print one line; bytes of state for each document."""
-    with stack(PARTS[1:], "clean.near_dedup=true") as own:
-        os.environ.update(environment(own.settings))
-        choose_backend(own.settings, backend)
-        rest, used = FlinkRest(rest_of(own.settings)), cpu_of(own.settings)
-        begun = time.monotonic()
-        job = submit(own.settings, documents, text)
-        last = settled_state(rest, job)
-        spent = cpu_of(own.settings) - used
-        size, took, in_use = last["state_size"], last["end_to_end_duration"], heap(own.settings) / 1e6
-        print(
-            f"{backend} {documents:,}: {size / documents:.0f} bytes of state a document, heap in use {in_use:.0f} MB,"
-            f" {spent / documents * 1e6:.0f} CPU us a document, checkpoint {took} ms,"
-            f" {time.monotonic() - begun:.0f} s, load {os.getloadavg()[0]:.0f}",
-            flush=True,
-        )
-        rest.cancel(job)
-        return size / documents
+    choose_backend(settings, backend)
+    begun, used = time.monotonic(), cpu_of(settings)
+    job = submit(settings, documents, text)
+    last = state_behind(settings, job, documents)
+    spent, seconds = cpu_of(settings) - used, time.monotonic() - begun
+    size, took, in_use = last["state_size"], last["end_to_end_duration"], heap(settings) / 1e6
+    print(
+        f"{backend} {documents:,}: {size / documents:.0f} bytes of state a document, heap in use {in_use:.0f} MB,"
+        f" {spent / documents * 1e6:.0f} CPU us a document, checkpoint {took} ms,"
+        f" {seconds:.0f} s, load {os.getloadavg()[0]:.0f}",
+        flush=True,
+    )
+    FlinkRest(rest_of(settings)).cancel(job)
+    return float(size / documents)
 
 
 def main() -> int:
@@ -106,7 +114,10 @@ def main() -> int:
     arguments.add_argument("--text", type=int, default=350)
     said = arguments.parse_args()
     counts = [int(count) for count in said.documents.split(",")]
-    sizes = [[measure(backend, count, said.text) for count in counts] for backend in said.backends.split(",")]
+    with stack(PARTS[1:], "clean.near_dedup=true") as own:
+        os.environ.update(environment(own.settings))
+        backends = said.backends.split(",")
+        sizes = [[measure(own.settings, backend, count, said.text) for count in counts] for backend in backends]
     return 0 if tell("near_dedup_state", sizes[0][-1] / sizes[0][0]) else 1
 
 

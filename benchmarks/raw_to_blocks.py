@@ -1,29 +1,32 @@
 """Raw documents to blocks: both Flink jobs, exactly-once, against the same functions in a bare loop on two processes.
 
-    python -m benchmarks.raw_to_blocks_thin [--documents 60000]
+    python -m benchmarks.raw_to_blocks [--text page|message] [--documents 30000] [--jobs-only]
 
-The documents wait in an open transaction and become visible to the running, warmed-up jobs at once, when it commits;
-the time ends when the seals and rejects that everyone can read account for all of them. The loop decodes, normalises,
-judges, fingerprints, encodes, packs and serialises the same bytes in memory: no Kafka, no Flink, no JSON in between.
+Everything is on: pages go through the profile `web` with all its rules, messages through `chat`; both have a language,
+private things hidden, duplicates dropped. The documents wait in an open transaction and become visible to the running,
+warmed-up jobs at once, when it commits; the time ends when the seals and rejects that everyone can read account for all
+of them. The loop decodes, judges, fingerprints, encodes, packs and serialises the same bytes in memory: no Kafka, no
+Flink, no JSON in between. Then a table says where the jobs' CPU time went.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-import psutil
-
+from benchmarks.cpu import cpu_ms
 from benchmarks.local import stack
 from benchmarks.results import tell
-from benchmarks.texts import texts
+from benchmarks.texts import MESSAGE, PAGE, texts
 from flink_jobs.text.accept import Cleaner
 from flink_jobs.text.normalise import fingerprint
 from flink_jobs.text.pack import Encoded, Window, pack
@@ -35,12 +38,14 @@ from headrace.contract.errors import Rejected
 from headrace.contract.settings import Settings, load
 from headrace.contract.topics import RAW, REJECTED, TOPICS, WINDOWS
 from headrace.kafka import Cluster, coordinate, transactional_producer
-from headrace.local import parts, process
+from headrace.local import parts
 
-JOBS_ALONE = (parts.BROKER, parts.JOBMANAGER, parts.TASKMANAGER, parts.JOBS)
+JOBS_ALONE = (parts.BROKER, parts.JOBMANAGER, parts.TASKMANAGER, parts.WORKERS, parts.JOBS)
 PROCESSES = 2
 """Of the bare loop: as many as the jobs' default parallelism."""
-WARM_UP = 2_000
+KINDS = {"page": (PAGE, "clean.profile=web"), "message": (MESSAGE, "clean.profile=chat")}
+WARM_UP = 20_000
+"""Java compiles what it runs often; with 2,000 documents it had not begun to."""
 WINDOW_DOCUMENTS = 2_000
 """The bare loop packs after so many; the jobs pack what came within tokenize.window_s."""
 TIMEOUT_S = 900.0
@@ -65,26 +70,47 @@ class Accounted:
             self.position[topic] = ends
         return self.documents
 
-    def wait(self, documents: int) -> None:
-        """Block until all of them have one."""
+    def wait(self, documents: int) -> float:
+        """Block until all of them have one; documents a second between the first and the last time there were more."""
         deadline = time.monotonic() + TIMEOUT_S
+        before, seen = self.documents, []
         while self.look() < documents:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.documents} of {documents} documents after {TIMEOUT_S:.0f} s")
-            time.sleep(0.2)
+            if self.documents > before:
+                before = self.documents
+                seen.append((time.monotonic(), before))
+            time.sleep(0.3)
+        seen.append((time.monotonic(), self.documents))
+        (begun, few), (ended, many) = seen[0], seen[-1]
+        return (many - few) / (ended - begun) if len(seen) > 1 else 0.0
 
 
-def through_the_jobs(documents: Sequence[bytes]) -> tuple[float, dict[str, float]]:
-    """Seconds until all documents are blocks, or rejected; and the CPU seconds of each part in that time."""
-    with stack(JOBS_ALONE) as own:
+@dataclass
+class Took:
+    """Seconds until all documents were through, documents a second while they came, milliseconds of CPU by user."""
+
+    seconds: float
+    steady: float = 0.0
+    cpu: Counter[str] = field(default_factory=Counter)
+
+    def tell(self, documents: int) -> None:
+        """The table: microseconds of CPU for each document, the largest first."""
+        for name, used in self.cpu.most_common():
+            print(f"  {used / documents * 1e3:6.0f} us  {name}")
+
+
+def through_the_jobs(documents: Sequence[bytes], *assignments: str) -> Took:
+    """The first WARM_UP documents are not counted."""
+    with stack(JOBS_ALONE, *assignments) as own:
         accounted = Accounted(Cluster(own.settings))
         send(own.settings, documents[:WARM_UP])
         accounted.wait(WARM_UP)
-        before = cpu_seconds(own.settings)
+        before = cpu_ms(own.settings.data_dir, JOBS_ALONE)
         begun = send(own.settings, documents[WARM_UP:])
-        accounted.wait(len(documents))
+        steady = accounted.wait(len(documents))
         seconds = time.monotonic() - begun
-        return seconds, {name: used - before.get(name, 0.0) for name, used in cpu_seconds(own.settings).items()}
+        return Took(seconds, steady, cpu_ms(own.settings.data_dir, JOBS_ALONE) - before)
 
 
 def send(settings: Settings, documents: Sequence[bytes]) -> float:
@@ -105,24 +131,11 @@ def send(settings: Settings, documents: Sequence[bytes]) -> float:
     return begun
 
 
-def cpu_seconds(settings: Settings) -> dict[str, float]:
-    """By part; the Python workers of the TaskManager apart from its Java."""
-    used: Counter[str] = Counter()
-    for part in JOBS_ALONE:
-        for one in process.marked(settings.data_dir, part):
-            try:
-                times, java = one.cpu_times(), one.name() == "java"
-            except psutil.NoSuchProcess:
-                continue
-            used["Python workers" if part == parts.TASKMANAGER and not java else part] += times.user + times.system
-    return dict(used)
-
-
-def bare_loop(first: int, documents: Sequence[bytes], barrier: Any) -> tuple[float, float]:
+def bare_loop(first: int, documents: Sequence[bytes], profile: str, barrier: Any) -> tuple[float, float]:
     """Seconds for this process' share of the documents, once all processes are ready; and CPU seconds."""
-    settings = load(environment={}).settings
+    settings = load(environment={}, assignments=[profile]).settings
     encoder = Encoder.load(settings.tokenizer_file)
-    work(documents[:WARM_UP], first, settings, encoder)
+    work(documents[:WINDOW_DOCUMENTS], first, settings, encoder)
     barrier.wait()
     begun, used = time.perf_counter(), time.process_time()
     work(documents, first, settings, encoder)
@@ -159,31 +172,44 @@ def pack_all(shards: dict[int, list[Encoded]], settings: Settings, encoder: Enco
     return size
 
 
-def through_the_loop(documents: Sequence[bytes]) -> tuple[float, float]:
-    """Seconds until the slowest process is done; CPU seconds of all."""
+def through_the_loop(documents: Sequence[bytes], profile: str) -> Took:
+    """Seconds until the slowest process is done."""
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(PROCESSES, context) as pool:
         barrier = manager.Barrier(PROCESSES)
         shares = [documents[WARM_UP + number :: PROCESSES] for number in range(PROCESSES)]
-        took = list(pool.map(bare_loop, range(PROCESSES), shares, [barrier] * PROCESSES))
-        return max(seconds for seconds, _ in took), sum(cpu for _, cpu in took)
+        both = [profile] * PROCESSES, [barrier] * PROCESSES
+        took = list(pool.map(bare_loop, range(PROCESSES), shares, *both))
+        return Took(
+            max(seconds for seconds, _ in took), cpu=Counter({"loop": sum(round(1000 * cpu) for _, cpu in took)})
+        )
 
 
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--documents", type=int, default=60_000)
-    count = arguments.parse_args().documents
-    source = texts(load(environment={}).settings)
+    arguments.add_argument("--documents", type=int, default=30_000)
+    arguments.add_argument("--text", choices=KINDS, default="page")
+    arguments.add_argument("--jobs-only", action="store_true", help="no bare loop, no ratio")
+    said = arguments.parse_args()
+    count, (sentences, profile) = said.documents, KINDS[said.text]
+    source = texts(load(environment={}).settings, sentences=sentences)
     documents = [text.encode() for text in islice(source, WARM_UP + count)]
-    bare_s, bare_cpu = through_the_loop(documents)
-    jobs_s, cpu = through_the_jobs(documents)
     megabytes = sum(map(len, documents[WARM_UP:])) / 1e6
-    print(f"{count} documents, {megabytes:.1f} MB")
-    print(f"bare loop on {PROCESSES} processes: {bare_s:.1f} s, {count / bare_s:,.0f} documents/s")
-    print(f"both jobs: {jobs_s:.1f} s, {count / jobs_s:,.0f} documents/s")
-    print(f"CPU seconds of the loop: {bare_cpu:.1f}; of the jobs' run: {sum(cpu.values()):.1f},", end=" ")
-    print(", ".join(f"{name} {used:.1f}" for name, used in cpu.items()))
-    return 0 if tell("raw_to_blocks_thin", bare_s / jobs_s) else 1
+    print(f"{count} documents ({said.text}, {profile}), {megabytes:.1f} MB; load {os.getloadavg()[0]:.1f}")
+    if not said.jobs_only:
+        bare = through_the_loop(documents, profile)
+        print(f"bare loop on {PROCESSES} processes: {bare.seconds:.1f} s, {count / bare.seconds:,.0f} documents/s")
+        bare.tell(count)
+    jobs = through_the_jobs(documents, profile)
+    print(f"both jobs: {jobs.seconds:.1f} s, {count / jobs.seconds:,.0f} documents/s", end="; ")
+    print(f"steady rate {jobs.steady:.0f} documents/s", end="; ")
+    print(f"{jobs.cpu.total() / count * 1e3:.0f} us of CPU a document, load {os.getloadavg()[0]:.1f}")
+    jobs.tell(count)
+    if said.jobs_only:
+        return 0
+    print(f"by CPU time: {bare.cpu.total() / jobs.cpu.total():.3f}")
+    name = "raw_to_blocks" if said.text == "page" else "messages_to_blocks"
+    return 0 if tell(name, bare.seconds / jobs.seconds) else 1
 
 
 if __name__ == "__main__":
