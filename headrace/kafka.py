@@ -85,6 +85,8 @@ def producer_config(brokers: str, **more: Any) -> dict[str, Any]:
     return {
         **client_config(brokers),
         "enable.idempotence": True,
+        # With more of them a broker that stood still may hold a record twice: seen, and librdkafka's issue 4953.
+        "max.in.flight.requests.per.connection": 1,
         "acks": "all",
         "message.max.bytes": RECORD_BYTES,
         "compression.type": "zstd",
