@@ -191,6 +191,8 @@ def roots(scene: Scene) -> None:
     scene.rate = scene.rate or 12
     for name, (alert, follows) in ROOTS.items():
         scene.trained(5)
+        if name == parts.BROKER:
+            scene.rate = 0  # no publisher waits that long
         scene.root_alert(name, alert, None if scene.deployed else follows)
 
 
