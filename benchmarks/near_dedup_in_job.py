@@ -65,7 +65,7 @@ class Job:
                 raise RuntimeError(f"the job is {state} after {time.monotonic() - begun:.0f} s: {cause}")
             heaps.append(heap(self.settings))
             time.sleep(0.5)
-        self.least_heap = min(heaps[len(heaps) // 2 :], default=0.0)
+        self.least_heap = min(filter(None, heaps[len(heaps) // 2 :]), default=0.0)
         return time.monotonic() - begun, cpu_of(self.settings) - used
 
     def is_done(self, ends: dict[int, int]) -> bool:
@@ -98,10 +98,13 @@ def cpu_of(settings: Settings) -> float:
 
 
 def heap(settings: Settings) -> float:
-    """Bytes in use on the TaskManager's heap, garbage included."""
+    """Bytes in use on the TaskManager's heap, garbage included; 0 when it does not answer."""
     url = f"http://{HOST}:{settings.local.ports.taskmanager_metrics}/metrics"
-    with urllib.request.urlopen(url, timeout=30) as answer:
-        found = HEAP.search(answer.read().decode())
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            found = HEAP.search(answer.read().decode())
+    except OSError:
+        return 0.0
     return float(found[1]) if found else 0.0
 
 
