@@ -6,7 +6,7 @@ import logging
 import time
 from threading import Event
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from headrace.contract import metrics
 from headrace.contract.errors import DependencyError, RecordError
@@ -37,7 +37,9 @@ class Reader:
         self.cluster = cluster
         settings = cluster.settings
         self.names = {settings.topic(name): name for name in (*COUNTED, PLAN)}
-        self.consumer = Consumer(consumer_config(cluster.brokers, settings.topic(EXPORTER_GROUP), **FEW_AHEAD))
+        self.consumer = Consumer(
+            consumer_config(cluster.brokers, settings.topic(EXPORTER_GROUP), on_commit=self._committed, **FEW_AHEAD)
+        )
         self.tallies = Tallies({})
         self.committed: dict[tuple[str, int], int] = {}
         self.planned: dict[int, int] = {}
@@ -83,20 +85,32 @@ class Reader:
             self.planned = record.next
 
     def commit(self) -> None:
-        """Let the broker keep positions and counts, where they have changed; raises DependencyError."""
+        """Ask the broker to keep positions and counts where they have changed. Waits for nothing: see `keep`."""
         topic = self.cluster.settings.topic
-        changed = {
-            place: TopicPartition(topic(place[0]), place[1], tally.position, metadata=tally.encode())
-            for place, tally in self.tallies.of.items()
-            if self.committed.get(place) != tally.position
-        }
-        if not changed:
+        changed = [
+            TopicPartition(topic(name), partition, tally.position, metadata=tally.encode())
+            for (name, partition), tally in self.tallies.of.items()
+            if self.committed.get((name, partition)) != tally.position
+        ]
+        if changed:
+            self.consumer.commit(offsets=changed, asynchronous=True)
+
+    def keep(self, timeout_s: float) -> None:
+        """Commit, and block until the broker has it or the time is over."""
+        self.commit()
+        deadline = time.monotonic() + timeout_s
+        while any(self.committed.get(place) != tally.position for place, tally in self.tallies.of.items()):
+            if time.monotonic() > deadline:
+                log.warning("counts are not committed: the next exporter counts again from its last commit")
+                return
+            self.consumer.poll(0.1)  # calls `_committed`; a record that comes with it is left to the next exporter
+
+    def _committed(self, error: KafkaError | None, parts: list[TopicPartition]) -> None:
+        """What the consumer calls, inside `read`, when a commit is done."""
+        if error is not None:
+            log.warning("counts are not committed", extra={"why": error.str()})
             return
-        try:
-            self.consumer.commit(offsets=list(changed.values()), asynchronous=False)
-        except KafkaException as error:
-            raise DependencyError(f"counts are not committed: {error.args[0].str()}") from error
-        self.committed |= {place: part.offset for place, part in changed.items()}
+        self.committed |= {(self.names[part.topic], part.partition): part.offset for part in parts if not part.error}
 
 
 def restored(said: TopicPartition | None) -> Tally:
@@ -137,7 +151,7 @@ class Service:
                 looked = now
                 self.look(partitions=now - since >= PARTITIONS_S)
                 since = now if now - since >= PARTITIONS_S else since
-        self.reader.commit()
+        self.reader.keep(ANSWER_S)
 
     def look(self, partitions: bool) -> None:
         """Ask the broker; what it does not answer is not shown, but that no broker is there."""

@@ -19,7 +19,9 @@ from headrace.contract.documents import CleanDocument, RejectedHeaders
 from headrace.contract.settings import ROOT, Settings
 from headrace.contract.topics import CLEAN, CLEAN_GROUP, RAW, REJECTED
 from headrace.kafka import Cluster, transactional_producer
+from headrace.local import process
 from headrace.local.ports import HOST, free_row
+from services.exporter.service import Reader
 
 LABELS = {metric.name: metric.labels for metric in metrics.ALL}
 Shown = dict[tuple[str, ...], float]
@@ -113,3 +115,26 @@ def test_lag_has_kafka_exporters_names(settings: Settings) -> None:
     ours = {key for key in shown if key[0].startswith("kafka_") and len(key) > 1}
     assert all(any(own.kafka.topic_prefix in word for word in key) for key in ours), "of this deployment alone"
     assert ("kafka_topic_partition_in_sync_replica", own.topic(RAW), "0") in shown
+
+
+@pytest.mark.timeout(180)
+def test_a_broker_that_stands_still_holds_up_no_loop(settings: Settings, stack_settings: Settings) -> None:
+    write(settings, 0, 10)
+    reader = Reader(Cluster(settings))
+    accepted = metrics.DOCUMENTS.name, "clean", "accepted", ""
+    while sum(tally.counts[accepted] for tally in reader.tallies.of.values()) < 10:
+        reader.read(1000, 0.5, time.time())
+    standing = process.marked(stack_settings.data_dir, "broker")
+    for each in standing:
+        each.suspend()
+    try:
+        reader.commit()
+    finally:
+        for each in standing:
+            each.resume()
+    reader.keep(60)
+    assert {place: tally.position for place, tally in reader.tallies.of.items()} == reader.committed
+    reader.consumer.close()
+    again = Reader(Cluster(settings))
+    assert again.tallies.of == reader.tallies.of
+    again.consumer.close()
