@@ -24,6 +24,10 @@ FETCH_BYTES = MIB // 2
 BUNDLE_BYTES = 8 * MIB
 """The most that one bundle of the longest documents may hold."""
 
+BACKENDS = {"tokenize": "hashmap"}
+"""Where a job keeps its state, if not in RocksDB. That of tokenize is a window, no more than the heap stands
+(text/pace.py), and RocksDB would read and write the whole of it for every document that is added."""
+
 QUICK_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
@@ -70,6 +74,8 @@ def options(settings: Settings, name: str, restore: str | None) -> dict[str, str
         "python.fn-execution.bundle.time": "200",
         "python.fn-execution.bundle.size": str(min(1000, BUNDLE_BYTES // settings.clean.max_document_bytes)),
     }
+    if backend := BACKENDS.get(name):
+        said |= {"state.backend.type": backend}
     if restore:
         said |= {"execution.state-recovery.path": restore, "execution.state-recovery.claim-mode": "CLAIM"}
     return said

@@ -10,7 +10,7 @@ import orjson
 import xxhash
 from pyflink.table import CompiledPlan, StreamTableEnvironment
 
-from flink_jobs.environment import make_environment
+from flink_jobs.environment import BACKENDS, make_environment
 from headrace.contract.errors import ContractError, HeadraceError
 from headrace.contract.settings import Settings, load
 from headrace.flink import FlinkRest, rest_of
@@ -44,7 +44,7 @@ def answer(
 ) -> dict[str, str]:
     """Compile the job and submit it, unless it is only to be described; returns its plan, and job_id if submitted."""
     if describe:
-        return {"plan": plan_hash(compiled(name, build, settings))}
+        return {"plan": plan_hash(name, compiled(name, build, settings))}
     return submit(name, build, settings, restore, expect)
 
 
@@ -57,7 +57,7 @@ def submit(
     """
     FlinkRest(rest_of(settings)).slots()
     job = compiled(name, build, settings, restore)
-    plan = plan_hash(job)
+    plan = plan_hash(name, job)
     if expect and plan != expect:
         raise ContractError(
             f"state of job {name} was made by plan {expect}, its program now compiles to {plan}: state does not fit a"
@@ -86,9 +86,10 @@ def number_from_one(env: StreamTableEnvironment) -> None:
     counter.getMethod("resetIdCounter", None).invoke(None, None)
 
 
-def plan_hash(plan: CompiledPlan) -> str:
-    """Hex that is equal for equal queries in one version of Flink: state fits the plan that made it, and no other.
+def plan_hash(name: str, plan: CompiledPlan) -> str:
+    """Hex that is equal for equal queries in one version of Flink: state fits the plan that made it, and no other. Nor
+    does it fit another state backend.
 
     A compiled plan names tables and functions but not their options or code, so brokers, ports and paths do not enter.
     """
-    return xxhash.xxh3_128_hexdigest(plan.as_json_string().encode())
+    return xxhash.xxh3_128_hexdigest((plan.as_json_string() + BACKENDS.get(name, "")).encode())
