@@ -10,9 +10,8 @@ demo: $(VENV)/ready
 	$(RUN)/headrace demo
 
 # Two at a time, each with a broker of its own: much of a test is waiting for checkpoints and for what was killed.
-# The files that take longest come first, so that both end at about the same time.
 test: check
-	$(RUN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/fault tests/integration tests/policy tests/unit
+	$(RUN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/policy tests/unit tests/integration tests/fault
 
 # On a machine with a CUDA device; elsewhere each is skipped and says why.
 test-gpu: $(VENV)/ready
