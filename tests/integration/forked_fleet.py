@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.forks import FORKS
 from trainer import fleet
 
 
@@ -16,9 +16,7 @@ class ForkedFleet:
     """`python -m trainer.fleet` in all but its start: the same environment, signals, output and exit code."""
 
     def __init__(self, environment: Mapping[str, str], output: Path) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([fleet.__name__, *fleet.IMPORTED_ONCE])  # counts for the first fork
-        self.process = context.Process(target=be_fleet, args=(dict(environment), output))
+        self.process = FORKS.Process(target=be_fleet, args=(dict(environment), output))
         self.process.start()
 
     @property

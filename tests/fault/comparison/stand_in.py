@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import importlib
 import json
-import multiprocessing
 import os
 import signal
 import sys
@@ -26,6 +25,7 @@ from tests.fault.comparison import auto_commit, faults, training
 from tests.fault.comparison.faults import Fault
 from tests.fault.comparison.oracle import Coordinate, Tally, history, tally
 from tests.fault.comparison.stream import Stream
+from tests.forks import FORKS
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,6 @@ SYSTEMS: Mapping[str, System] = {
     "B": System("B: greatest offset, 1 to 16 documents a message", B, most=16),
     "B-shuffle": System("B: the same, shuffled in a buffer of 64", B, ("--shuffle", "64"), most=16, shuffles=True),
 }
-
-
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload([f"{__package__}.{module}" for module in (A, B, "ours")])
-"""Where all is imported and nothing done yet, so that a start takes no seconds of the two cores."""
 
 
 def begin(module: str, arguments: Sequence[str], folder: Path) -> None:

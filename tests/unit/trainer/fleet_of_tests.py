@@ -1,11 +1,7 @@
-"""Ranks for unit tests: real processes and a real gloo group, synthetic steps in memory, no Kafka.
-
-One fork server imports torch and transformers once for all tests; a rank is a fork of it.
-"""
+"""Ranks for unit tests: real processes and a real gloo group, synthetic steps in memory, no Kafka."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pickle
 import signal
@@ -28,6 +24,7 @@ from headrace.contract.plan import Run as PlanRun
 from headrace.contract.plan import Step
 from headrace.contract.settings import Settings, load
 from headrace.contract.training import StepReport
+from tests.forks import FORKS
 from trainer.assemble import Share, Work
 from trainer.board import Board
 from trainer.checkpoint import Checkpoints
@@ -41,7 +38,6 @@ from trainer.schedule import Schedule
 from trainer.start import Source, begin, resume
 from trainer.state import State
 
-PRELOAD = ["fleet_of_tests", "transformers.models.llama.modeling_llama", "transformers.models.gpt2.modeling_gpt2"]
 VOCABULARY = 256
 BLOCK_TOKENS = 64
 SOURCE = Source("cluster", {"tokens.blocks": "id"})
@@ -247,13 +243,11 @@ def outcome(run: Run, state: State) -> Outcome:
 
 def on_ranks(size: int, function: Callable[..., Any], *args: Any, device: str = "cpu") -> list[Any]:
     """`function(group, *args)` on each of `size` new ranks; what each returned or raised, EOFError if it died."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
     with tempfile.TemporaryDirectory() as folder:
-        pipes = [context.Pipe(duplex=False) for _ in range(size)]
+        pipes = [FORKS.Pipe(duplex=False) for _ in range(size)]
         places = [(rank, size, rank, size, f"file://{folder}/meeting", os.getpid()) for rank in range(size)]
         ranks = [
-            context.Process(target=_rank, args=(place, device, pipe[1], function, args))
+            FORKS.Process(target=_rank, args=(place, device, pipe[1], function, args))
             for place, pipe in zip(places, pipes, strict=True)
         ]
         for rank, (_, write) in zip(ranks, pipes, strict=True):
