@@ -76,8 +76,7 @@ def sendable(document: Document) -> Sendable:
     """A corpus' document as a publisher would send it: bytes that are not UTF-8 as they are, the rest as JSON."""
     if document.raw is not None:
         return document.raw, {"content-type": PLAIN, "source": document.source, "id": document.id}
-    fields = {name: value for name, value in vars(document).items() if value is not None}
-    return orjson.dumps(fields), {"content-type": JSON}
+    return orjson.dumps(document.fields()), {"content-type": JSON}
 
 
 class Stream:

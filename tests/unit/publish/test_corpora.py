@@ -1,9 +1,11 @@
-"""Corpora: what is read out of a mail, and that neither a changed file nor a missing network passes in silence."""
+"""Corpora: what is read out of mails and pages, and that no changed file and no missing package passes in silence."""
 
 from __future__ import annotations
 
 import io
 import json
+import shutil
+import subprocess
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +14,9 @@ import pytest
 
 from headrace.contract.errors import DependencyError
 from headrace.local import corpora
-from headrace.local.packages import Package, fetch
+from headrace.local.packages import Package, fetch, members
+
+PAGE = "<!DOCTYPE html><html><body><p>grüne Wörter</p></body></html>"
 
 
 def kept(cache: Path, package: Package, content: bytes) -> Package:
@@ -22,6 +26,28 @@ def kept(cache: Path, package: Package, content: bytes) -> Package:
     file.parent.mkdir(parents=True)
     file.write_bytes(content)
     return package
+
+
+def tools(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
+    """A machine that has these programs and no others."""
+    folder.mkdir()
+    for name, script in scripts.items():
+        program = folder / name.replace("_", "-")
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+def debian_package(folder: Path, files: dict[str, str]) -> bytes:
+    """A real one, which holds these files."""
+    control = "Package: a\nVersion: 1\nArchitecture: all\nMaintainer: a <a@example.org>\nDescription: a\n"
+    for place, content in {"DEBIAN/control": control, **files}.items():
+        file = folder / "tree" / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    command = ["dpkg-deb", "--root-owner-group", "--build", str(folder / "tree"), str(folder / "a.deb")]
+    subprocess.run(command, check=True, capture_output=True)
+    return (folder / "a.deb").read_bytes()
 
 
 def test_a_mail_keeps_its_bytes_where_they_are_not_utf_8() -> None:
@@ -42,6 +68,50 @@ def test_chat_and_reviews_are_read_and_exported(tmp_path: Path, monkeypatch: pyt
     lines = [json.loads(line) for line in written.getvalue().splitlines()]
     assert lines[2] == {"id": "c/2", "source": "chat", "text": "hello there", "time": 1000}
     assert lines[3] == {"id": "imdb/0", "source": "imdb", "text": "good, very", "label": "positive"}
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="this machine has no dpkg, which reads Debian's packages")
+def test_help_pages_are_read_as_html(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    help_of_de = "usr/share/libreoffice/help/de"
+    files = {f"{help_of_de}/{name}": PAGE for name in ("noscript.html", "text/scalc/01/func.html", "text/a.js")}
+    content = debian_package(tmp_path / "made", files)
+    monkeypatch.setattr(corpora, "HELP", [kept(tmp_path, corpora.HELP[0], content)])
+    expected = corpora.Document("de/scalc/01/func", "help", PAGE, None, "scalc", kind="html")
+    assert list(corpora.help_pages(tmp_path)) == [expected]
+    assert expected.fields() == {"id": "de/scalc/01/func", "source": "help", "text": PAGE, "label": "scalc"}
+    damaged = kept(tmp_path, corpora.HELP[0], content[:100])
+    with pytest.raises(DependencyError, match=r"dpkg-deb cannot read .*help-en-us"):
+        next(members(damaged, tmp_path, ""))
+
+
+def test_a_debian_package_is_fetched_once_in_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = replace(
+        corpora.HELP[1], sha256=sha256(b"download --quiet libreoffice-help-de=9\n").hexdigest(), version="9"
+    )
+    tools(tmp_path / "bin", monkeypatch, apt_get=f'echo "$@" > {package.file}')
+    assert fetch(package, tmp_path) == fetch(package, tmp_path)
+    (tmp_path / "bin/apt-get").unlink()
+    fetch(package, tmp_path)
+    fetch(package, tmp_path).write_bytes(b"")
+    with pytest.raises(DependencyError, match="delete it"):
+        fetch(package, tmp_path)
+
+
+def test_a_debian_package_that_cannot_be_had_may_be_put_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = replace(corpora.HELP[1], sha256=sha256(b"by hand").hexdigest())
+    place = tmp_path / "corpora" / package.sha256 / package.file
+    tools(tmp_path / "bin", monkeypatch, apt_get="echo E: no such version >&2; exit 100")
+    with pytest.raises(DependencyError, match=r"libreoffice-help-de=4:.*`apt-get update`") as gone:
+        fetch(package, tmp_path)
+    assert f"at {place}. It said:\nE: no such version" in str(gone.value)
+    tools(tmp_path / "empty", monkeypatch)
+    with pytest.raises(DependencyError, match="no apt-get on this machine: put") as missing:
+        fetch(package, tmp_path)
+    assert str(missing.value).endswith(f" at {place}")
+    place.write_bytes(b"by hand")
+    assert fetch(package, tmp_path) == place
+    with pytest.raises(DependencyError, match="no dpkg-deb on this machine: install dpkg"):
+        next(members(package, tmp_path, ""))
 
 
 def test_a_file_that_was_changed_is_named(tmp_path: Path) -> None:
