@@ -37,7 +37,12 @@ LONGEST_FIRST = ("fault", "integration", "trainer")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those of no such folder come last; the order within a folder stays."""
-    items.sort(key=lambda item: next((n for n, name in enumerate(LONGEST_FIRST) if name in item.path.parts), 9))
+
+    def place(item: pytest.Item) -> int:
+        folders = item.path.relative_to(item.config.rootpath).parts
+        return next((n for n, name in enumerate(LONGEST_FIRST) if name in folders), len(LONGEST_FIRST))
+
+    items.sort(key=place)
 
 
 def with_values(settings: Settings, *assignments: str) -> Settings:
