@@ -1,37 +1,54 @@
-"""What `python -m flink_jobs.clean` and `… .tokenize` do: compile the job, then describe or submit it."""
+"""Compiles, describes and submits jobs, one request a line; headrace/jobs/program.py asks.
+
+A line in is a request, {"job": …} and optionally "restore", "expect", "describe"; the line out is its answer: that of
+`answer`, or {"error": …, "code": …}.
+"""
 
 from __future__ import annotations
 
-import argparse
+import os
 import sys
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import orjson
 import xxhash
 from pyflink.table import CompiledPlan, StreamTableEnvironment
 
 from flink_jobs.environment import BACKENDS, make_environment
-from headrace.contract.errors import ContractError, HeadraceError
+from headrace.contract.errors import ContractError, HeadraceError, SettingsError
 from headrace.contract.settings import Settings, load
 from headrace.flink import FlinkRest, rest_of
 
 Build = Callable[[StreamTableEnvironment, Settings], CompiledPlan]
 
 
-def main(name: str, build: Build, arguments: Sequence[str] | None = None) -> int:
-    """Run job `name`'s command line; returns the exit code. The last line on standard output is the JSON answer."""
-    parser = argparse.ArgumentParser(f"python -m flink_jobs.{name}", description=f"Submit the {name} job to Flink.")
-    parser.add_argument("--restore", metavar="PATH", help="a checkpoint or savepoint to go on from; Flink then owns it")
-    parser.add_argument("--expect", metavar="HASH", help="submit only if this is the hash of the compiled plan")
-    parser.add_argument("--describe", action="store_true", help="print the hash of the compiled plan, submit nothing")
-    options = parser.parse_args(arguments)
+def serve(builds: Mapping[str, Build]) -> int:
+    """Answer for these jobs until standard input ends, under the environment's settings; returns the exit code."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # PyFlink and its JVM may print, too
     try:
-        said = answer(name, build, load().settings, options.restore, options.expect, options.describe)
-    except HeadraceError as error:
-        print(f"flink_jobs.{name}: {error}", file=sys.stderr)
+        settings = load().settings
+    except SettingsError as error:
+        print(f"flink_jobs: {error}", file=sys.stderr)
         return error.exit_code
-    print(orjson.dumps(said).decode())
+    for line in sys.stdin:
+        said = answer_or_error(builds, settings, **orjson.loads(line))
+        answers.write(orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE))
     return 0
+
+
+def answer_or_error(builds: Mapping[str, Build], settings: Settings, job: str, **request: Any) -> dict[str, str | int]:
+    """One answer; of an error in Flink only what caused it, for its stack traces are pages."""
+    try:
+        return {**answer(job, builds[job], settings, **request)}
+    except HeadraceError as error:
+        return {"error": str(error), "code": error.exit_code}
+    except Exception:  # whatever it is, whoever asked gets to know it
+        lines = traceback.format_exc().strip().splitlines()
+        causes = [line for line in lines if line.startswith("Caused by: ")] or lines[-5:]
+        return {"error": "\n".join(causes), "code": HeadraceError.exit_code}
 
 
 def answer(

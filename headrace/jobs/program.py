@@ -25,13 +25,14 @@ _ERRORS: Mapping[int, type[HeadraceError]] = {
 
 
 class Program:
-    """`python -m flink_jobs`, started when it is first asked and ended with the `with` block.
+    """`python -m MODULE`, started when it is first asked and ended with the `with` block.
 
     One for both jobs: its JVM and Flink's planner take most of the time that a submission takes.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, module: str = "flink_jobs") -> None:
         self.settings = settings
+        self.module = module
         self.one_at_a_time = Lock()
         self.ending = ExitStack()
 
@@ -78,7 +79,7 @@ class Program:
     def process(self) -> subprocess.Popen[bytes]:
         """It runs from here on."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "flink_jobs"],
+            [sys.executable, "-m", self.module],
             cwd=ROOT,
             env={**self.settings.child_environment(), "PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE,

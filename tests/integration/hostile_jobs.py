@@ -1,4 +1,4 @@
-"""`python -m tests.integration.hostile_jobs NAME …`: a job as it is, but for a judge that obeys the document.
+"""`python -m tests.integration.hostile_jobs`: the jobs as they are, but for judges that obey the document.
 
 What makes a document crash or stall its worker is here and nowhere else: no job outside the tests can be told to.
 """
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from flink_jobs.clean import job as clean
-from flink_jobs.submit import main
+from flink_jobs.submit import serve
 from flink_jobs.text.outcome import CleanJudge, CleanRow, EncodedRow, TokenizeJudge
 from flink_jobs.tokenize import job as tokenize
 from headrace.contract.errors import Coordinate
@@ -39,4 +39,4 @@ if __name__ == "__main__":
         "clean": partial(clean.build, judge=here.ProvokedClean),
         "tokenize": partial(tokenize.build, judge=here.ProvokedTokenize),
     }
-    sys.exit(main(sys.argv[1], builds[sys.argv[1]], sys.argv[2:]))
+    sys.exit(serve(builds))

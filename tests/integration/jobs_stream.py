@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from unittest.mock import patch
 
 from confluent_kafka import Message, Producer
 from tokenizers import Tokenizer
@@ -18,10 +17,11 @@ from tokenizers import Tokenizer
 from headrace.contract import topics
 from headrace.contract.blocks import Block, Seal
 from headrace.contract.documents import CleanDocument, RejectedHeaders
-from headrace.contract.settings import ROOT, Settings
+from headrace.contract.settings import Settings
 from headrace.flink import FlinkRest
-from headrace.jobs import JOBS, Job, commit_beginning
+from headrace.jobs import JOBS, Job, Program, commit_beginning
 from headrace.kafka import Cluster, coordinate, producer_config
+from tests.conftest import with_values
 
 PUBLISHED = 1_700_000_000_000
 Raw = tuple[int, int]
@@ -37,8 +37,8 @@ class Stream:
     plans: dict[Job, str] = field(default_factory=dict)
     states: dict[Job, str] = field(default_factory=dict)
     published: dict[Raw, bytes | None] = field(default_factory=dict)
-    programs: tuple[str, ...] = ("flink_jobs.{}",)
-    """What python -m runs, with the name of a job filled in."""
+    module: str = "flink_jobs"
+    """The jobs' program: what python -m runs."""
     good_states: tuple[str, ...] = ("CREATED", "RUNNING")
     """Of a job; in any other one the test has failed."""
 
@@ -48,30 +48,20 @@ class Stream:
         for job in JOBS:
             commit_beginning(self.cluster, job)
 
-    def program(self, job: Job, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run `python -m flink_jobs.<job>` as the supervisor does."""
-        environment = {**os.environ, **self.flink, **self.settings.environment(), "HEADRACE_CONFIG": "/dev/null"}
-        return subprocess.run(
-            [sys.executable, "-m", *(word.format(job.name) for word in self.programs), *arguments],
-            cwd=ROOT,
-            env={**environment, **variables},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+    @contextmanager
+    def program(self, *assignments: str) -> Iterator[Program]:
+        """The jobs' program, under settings of which some may have other values."""
+        own = with_values(self.settings, *assignments)
+        with patch.dict(os.environ, self.flink), Program(own, self.module) as asked:
+            yield asked
 
     def start(self, *wanted: Job) -> None:
         """Submit both jobs, or those that are named, from what `stop` left if there is some."""
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(self._submit, wanted or JOBS))
-
-    def _submit(self, job: Job) -> None:
-        restore = ("--restore", self.states[job], "--expect", self.plans[job]) if self.states else ()
-        done = self.program(job, *restore)
-        assert done.returncode == 0, done.stderr
-        answer = json.loads(done.stdout.splitlines()[-1])
-        self.jobs[job], self.plans[job] = answer["job_id"], answer["plan"]
+        with self.program() as asked:
+            for job in wanted or JOBS:
+                restore = {"restore": self.states[job], "expect": self.plans[job]} if self.states else {}
+                answer = asked.ask(job, **restore)
+                self.jobs[job], self.plans[job] = answer["job_id"], answer["plan"]
 
     def stop(self) -> None:
         """Stop both jobs with a savepoint each, from which `start` will go on."""

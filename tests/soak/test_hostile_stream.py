@@ -95,7 +95,7 @@ def test_every_hostile_document_has_its_outcome(stream: Stream) -> None:
     abort(brokers, logs, lambda number: f"Number {number} of more that were never committed".encode())
     written |= write(brokers, raw, documents[middle:])
     stream.published |= {raw: document.value for raw, document in written.items()}
-    stream.programs = ("tests.integration.hostile_jobs", "{}")
+    stream.module = "tests.integration.hostile_jobs"
     stream.good_states = ("CREATED", "RUNNING", "FAILING", "RESTARTING")
     stream.start()
     check_plans(stream)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from confluent_kafka import Producer
@@ -21,9 +20,9 @@ from confluent_kafka import Producer
 from flink_jobs.text.pace import window_bytes
 from headrace.contract.blocks import Seal
 from headrace.contract.documents import CleanDocument
-from headrace.contract.settings import ROOT, Ports, Settings, load
+from headrace.contract.settings import Ports, Settings, load
 from headrace.contract.topics import CLEAN, WINDOWS
-from headrace.jobs import TOKENIZE, commit_beginning
+from headrace.jobs import TOKENIZE, Program, commit_beginning
 from headrace.kafka import Cluster, coordinate, producer_config
 from headrace.local import parts
 from headrace.local.flink import environment
@@ -90,8 +89,8 @@ def dense() -> Iterator[str]:
 
 def submit(settings: Settings) -> None:
     """The tokenize job alone."""
-    own = {**os.environ, **environment(settings), **settings.environment(), "HEADRACE_CONFIG": os.devnull}
-    subprocess.run([sys.executable, "-m", "flink_jobs.tokenize"], cwd=ROOT, env=own, check=True, timeout=300)
+    with patch.dict(os.environ, environment(settings)), Program(settings) as program:
+        program.ask(TOKENIZE)
 
 
 def sealed(cluster: Cluster) -> Counter[int]:

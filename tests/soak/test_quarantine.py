@@ -37,7 +37,7 @@ def stream(jars_there: None, tmp_path: Path) -> Iterator[Stream]:
         stack.wait_running(300)
         create_topics(Cluster(stack.settings))
         made = Stream(stack.settings, environment(stack.settings))
-        made.programs = ("tests.integration.hostile_jobs", "{}")
+        made.module = "tests.integration.hostile_jobs"
         made.good_states = ("CREATED", "RUNNING", "FAILING", "RESTARTING")
         try:
             made.start()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from headrace.contract.errors import ContractError, HeadraceError
-from headrace.contract.settings import Settings, load
+from headrace.contract.errors import ContractError, HeadraceError, SettingsError
+from headrace.contract.settings import ROOT, Settings, load
 from headrace.jobs import CLEAN, JOBS, TOKENIZE, Program, program
 
 STAND_IN = """
@@ -42,6 +46,20 @@ def test_one_process_answers_for_both_jobs_and_ends(settings: Settings) -> None:
     assert [answer["job"] for answer in answers] == ["clean", "tokenize"]
     assert len({answer["pid"] for answer in answers}) == 1
     assert asked.process.returncode == 0
+
+
+def test_a_wrong_setting_is_said_and_not_traced() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flink_jobs"],
+        cwd=ROOT,
+        env={**os.environ, "HEADRACE_CONFIG": os.devnull, "HEADRACE_PLANNER__AHEAD": "never"},
+        input="",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (SettingsError.exit_code, "")
+    assert re.fullmatch(r"flink_jobs: .*planner.ahead = 'never'.*\n", done.stderr)
 
 
 def test_nobody_asked_nothing_started(settings: Settings) -> None:
