@@ -169,7 +169,7 @@ MARKUP = [
             [("content-type", b"text/html; charset=idna")]),
     Hostile("Latin-1 that says so", "gute Wörter und mehr davon".encode("latin-1"),
             headers=[("content-type", b'text/plain; charset="ISO-8859-1"')]),
-    Hostile("Shift JIS that says so", "これは 良い 言葉の 文章です それから もっと".encode("shift-jis"),
+    Hostile("Shift JIS that says so", "これは 良い 言葉の 文章です それから 少し".encode("shift-jis"),
             headers=[("content-type", b"text/plain; charset=Shift_JIS; format=flowed")]),
     Hostile("UTF-16 that says so", text("UTF-16 that says so").encode("utf-16"),
             headers=[("content-type", b"text/plain;charset=utf-16")]),

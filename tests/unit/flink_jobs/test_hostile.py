@@ -1,6 +1,7 @@
 """The table of hostile documents, through the jobs' functions alone; and whatever hypothesis comes up with."""
 
 import json
+from collections import Counter
 from typing import Literal, get_args
 
 import pytest
@@ -52,6 +53,14 @@ def test_a_hostile_document_has_its_outcome(document: Hostile, tokenize: Tokeniz
     assert tokens.pop() == tokenize.encoder.end
     assert set(tokenize.encoder.special).isdisjoint(tokens)
     assert tokenize.encoder.tokenizer.decode(tokens) == accepted.text
+
+
+def test_what_no_row_calls_a_duplicate_is_none() -> None:
+    judge = CleanJudge(Clean())
+    once = [document for document in HARMLESS if document.outcome == ACCEPTED]
+    rows = [judge(document.value, dict(document.headers), RAW, document.time) for document in once]
+    alike = Counter(fingerprint for _, fingerprint, _, _ in rows)
+    assert [document.name for document, row in zip(once, rows, strict=True) if alike[row[1]] > 1] == []
 
 
 names = st.sampled_from(["content-type", "source", "id", "time", "replay-of"]) | st.text(max_size=10)
