@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from headrace.contract.documents import Kind
+from headrace.contract.errors import HeadraceError
 from headrace.contract.settings import Settings, load
 from headrace.local.packages import Package, fetch, members
 
@@ -215,7 +216,11 @@ def main() -> None:
     names = sys.argv[1:]
     if not names or not set(names) <= set(LOADERS):
         sys.exit(f"usage: python -m headrace.local.corpora {{{','.join(LOADERS)}}}...")
-    export(names, load().settings.cache_dir, sys.stdout.buffer)
+    try:
+        export(names, load().settings.cache_dir, sys.stdout.buffer)
+    except HeadraceError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,18 @@ def test_a_debian_package_that_cannot_be_had_may_be_put_there(tmp_path: Path, mo
         next(members(package, tmp_path, ""))
 
 
+def test_what_is_missing_is_said_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tools(tmp_path / "empty", monkeypatch)
+    monkeypatch.setenv("HEADRACE_LOCAL__CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["corpora", "help"])
+    with pytest.raises(SystemExit) as ended:
+        corpora.main()
+    assert ended.value.code == DependencyError.exit_code
+    assert capsys.readouterr().err.startswith("there is no apt-get on this machine: put libreoffice-help-en-us_")
+
+
 def test_a_file_that_was_changed_is_named(tmp_path: Path) -> None:
     package = kept(tmp_path, corpora.CHAT, b"{}")
     assert fetch(package, tmp_path).read_bytes() == b"{}"
