@@ -82,7 +82,7 @@ def launch(
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                pass_fds=(lock,),
+                pass_fds=(lock, *ports.claims(settled)),
             )
         finally:
             os.close(log)

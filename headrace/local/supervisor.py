@@ -2,8 +2,8 @@
 
     python -m headrace.local.supervisor [--parts a,b] [--owner PID:STARTED]     settings from HEADRACE_*
 
-Whoever starts it has made the lock of the data directory and hands it down, open; this process and the lock live and
-end together. It stops on SIGTERM, and when its owner, if it has one, is gone.
+Whoever starts it has made the lock of the data directory, has claimed the free ports, and hands both down, open; they
+live and end with this process. It stops on SIGTERM, and when its owner, if it has one, is gone.
 """
 
 from __future__ import annotations

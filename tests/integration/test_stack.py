@@ -51,6 +51,11 @@ def headrace(data_dir: Path, *arguments: str) -> Result:
     return CliRunner().invoke(app, [*arguments, "--set", f"local.data_dir={data_dir}"])
 
 
+def claims(pid: int) -> list[str]:
+    """The claims on free ports that a process holds."""
+    return [one.laddr for one in psutil.Process(pid).net_connections("unix") if "@headrace-ports-" in one.laddr]
+
+
 def test_status_and_a_second_up_say_that_it_runs(running: Stack) -> None:
     data_dir = running.settings.data_dir
     assert {"supervisor", *parts.ALL, "rank0", "rank1"} == set(running.pids)
@@ -148,6 +153,8 @@ def test_nothing_outlives_a_killed_supervisor_and_up_works_again(jars_there: Non
     with Stack(settings, (parts.BROKER, parts.JOBMANAGER, parts.TASKMANAGER)) as first:
         first.wait_running(120)
         cluster_id = Cluster(first.settings).id()
+        assert claims(first.pids["supervisor"])
+        assert not any(claims(one.pid) for one in process.marked(tmp_path))
         first.kill("supervisor")
         deadline = time.monotonic() + 60
         while process.marked(tmp_path):

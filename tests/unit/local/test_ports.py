@@ -4,14 +4,43 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
 
+import psutil
 import pytest
 
 from headrace.contract.errors import DependencyError
 from headrace.contract.settings import Ports, Settings, load
-from headrace.local import ports
+from headrace.local import ports, process
 
 ZEROS = [f"local.ports.{name}=0" for name in Ports.model_fields]
+
+MANY = """
+import sys
+from pathlib import Path
+from headrace.local import ports
+ports.LOWEST, ports.OUTGOING = 20_000, Path(sys.argv[1])
+print(flush=True)
+sys.stdin.readline()
+print(*(ports.free_row(ports.SLOT) for _ in range(ports.KEPT)), flush=True)
+sys.stdin.readline()
+"""
+HANDS_DOWN = """
+import subprocess, sys
+from headrace.contract.settings import Ports, load
+from headrace.local import ports
+settings = load(environment={}, assignments=[f"local.ports.{name}=0" for name in Ports.model_fields]).settings
+chosen = ports.choose(settings)
+local = settings.local.model_copy(update={"ports": chosen})
+claims = ports.claims(settings.model_copy(update={"local": local}))
+given = subprocess.Popen(["sleep", "600"], pass_fds=claims)
+other = subprocess.Popen(["sleep", "600"])
+print(min(chosen.model_dump().values()), given.pid, other.pid, flush=True)
+sys.stdin.readline()
+"""
 
 
 def make(*assignments: str) -> Settings:
@@ -26,6 +55,53 @@ def test_zero_takes_free_ones_and_a_row_for_the_ranks() -> None:
     assert others.isdisjoint(row)
     for port in [*others, *row]:
         socket.create_server((ports.HOST, port)).close()
+
+
+def test_two_that_choose_at_once_never_get_the_same(tmp_path: Path) -> None:
+    """Seen: two stacks that started in the same seconds, with one port for both brokers."""
+    outgoing = tmp_path / "range"
+    outgoing.write_text(f"{20_000 + 4 * ports.KEPT * ports.SLOT} 60999")  # twice as many places as are taken
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen([sys.executable, "-c", MANY, outgoing], **pipes) for _ in range(2)]
+    try:
+        for one in both:
+            assert one.stdout.readline() == "\n"
+        for one in both:
+            one.stdin.write("\n")
+            one.stdin.flush()
+        rows = [int(first) for one in both for first in one.stdout.readline().split()]
+        assert len(rows) == 2 * ports.KEPT
+        assert min(b - a for a, b in pairwise(sorted(rows))) >= ports.SLOT
+    finally:
+        for one in both:
+            one.communicate("\n")
+
+
+def test_a_claim_ends_with_its_process_and_whom_it_was_handed_down_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", HANDS_DOWN], **pipes) as chooser:
+        first, given, other = map(int, chooser.stdout.readline().split())
+        chooser.kill()
+    monkeypatch.setattr(ports, "LOWEST", first)  # from here on there is this place alone
+    monkeypatch.setattr(ports, "OUTGOING", tmp_path / "range")
+    ports.OUTGOING.write_text(f"{first + ports.SLOT} 60999")
+    try:
+        with pytest.raises(DependencyError, match="no 1 free ports"):
+            ports.free_row(1)
+        process.end([psutil.Process(given)], grace_s=5)
+        assert ports.free_row(1) == first
+        assert psutil.Process(other).is_running()
+    finally:
+        process.end([psutil.Process(pid) for pid in (given, other) if psutil.pid_exists(pid)], grace_s=5)
+
+
+def test_a_process_keeps_its_youngest_claims_alone() -> None:
+    """So one that chooses all day leaves room for others."""
+    rows = [ports.free_row(1) for _ in range(ports.KEPT + 5)]
+    held = {one.laddr for one in psutil.Process().net_connections("unix") if "@headrace-ports-" in one.laddr}
+    assert held == {f"@headrace-ports-{first // ports.SLOT}" for first in rows[-ports.KEPT :]}
 
 
 def test_a_taken_port_names_setting_and_holder() -> None:
