@@ -37,7 +37,7 @@ chosen = ports.choose(settings)
 local = settings.local.model_copy(update={"ports": chosen})
 claims = ports.claims(settings.model_copy(update={"local": local}))
 given = subprocess.Popen(["sleep", "600"], pass_fds=claims)
-other = subprocess.Popen(["sleep", "600"])
+other = subprocess.Popen(["sleep", "600"], close_fds=False)
 print(min(chosen.model_dump().values()), given.pid, other.pid, flush=True)
 sys.stdin.readline()
 """
@@ -55,6 +55,13 @@ def test_zero_takes_free_ones_and_a_row_for_the_ranks() -> None:
     assert others.isdisjoint(row)
     for port in [*others, *row]:
         socket.create_server((ports.HOST, port)).close()
+
+
+def leave_only(first: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on there is one place to choose, that of this port."""
+    monkeypatch.setattr(ports, "LOWEST", first)
+    monkeypatch.setattr(ports, "OUTGOING", folder / "range")
+    ports.OUTGOING.write_text(f"{first + ports.SLOT} 60999")
 
 
 def test_two_that_choose_at_once_never_get_the_same(tmp_path: Path) -> None:
@@ -84,9 +91,7 @@ def test_a_claim_ends_with_its_process_and_whom_it_was_handed_down_to(
     with subprocess.Popen([sys.executable, "-c", HANDS_DOWN], **pipes) as chooser:
         first, given, other = map(int, chooser.stdout.readline().split())
         chooser.kill()
-    monkeypatch.setattr(ports, "LOWEST", first)  # from here on there is this place alone
-    monkeypatch.setattr(ports, "OUTGOING", tmp_path / "range")
-    ports.OUTGOING.write_text(f"{first + ports.SLOT} 60999")
+    leave_only(first, tmp_path, monkeypatch)
     try:
         with pytest.raises(DependencyError, match="no 1 free ports"):
             ports.free_row(1)
@@ -95,6 +100,16 @@ def test_a_claim_ends_with_its_process_and_whom_it_was_handed_down_to(
         assert psutil.Process(other).is_running()
     finally:
         process.end([psutil.Process(pid) for pid in (given, other) if psutil.pid_exists(pid)], grace_s=5)
+
+
+def test_a_place_where_a_port_is_taken_is_not_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = ports.free_row(1)
+    for _ in range(ports.KEPT):  # the claim is this process's own, until it has made so many more
+        ports.free_row(1)
+    leave_only(first, tmp_path, monkeypatch)
+    with socket.create_server((ports.HOST, first)), pytest.raises(DependencyError, match="no 2 free ports in a row"):
+        ports.free_row(2)
+    assert ports.free_row(2) == first
 
 
 def test_a_process_keeps_its_youngest_claims_alone() -> None:
