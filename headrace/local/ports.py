@@ -22,7 +22,8 @@ OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 SLOT = 32
 """Ports that are claimed at once: enough for all of a stack, few enough that hundreds of stacks find a place."""
 KEPT = 16
-"""So many claims a process keeps, the youngest: by then the parts of older ones have bound their ports."""
+"""So many claims a process keeps, the youngest. In the place of an older one the first port is bound by now, and every
+row begins at the first port of its place."""
 _kept: dict[int, socket.socket] = {}
 """The claims of this process by slot, oldest first."""
 
