@@ -10,8 +10,9 @@ case "$1" in
   jobmanager) kind=JM; main=org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint
               tuning="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC" ;;
   # Out of memory in a thread of the Python bridge would leave a job that is called running and never moves again.
+  # Regions of a megabyte, as a heap of this size would have, hold no document of a megabyte: two would go for each copy.
   taskmanager) kind=TM; main=org.apache.flink.runtime.taskexecutor.TaskManagerRunner
-               tuning="-XX:+UseG1GC -XX:+ExitOnOutOfMemoryError" ;;
+               tuning="-XX:+UseG1GC -XX:G1HeapRegionSize=8m -XX:+ExitOnOutOfMemoryError" ;;
   *) echo "run.sh jobmanager|taskmanager METRICS_PORT" >&2; exit 2 ;;
 esac
 
