@@ -9,6 +9,7 @@ from pyflink.table import DataTypes, FunctionContext, TableFunction
 
 from flink_jobs.quarantine import Quarantine, Quarantined
 from flink_jobs.text.outcome import CleanJudge, CleanRow
+from flink_jobs.unsampled import stop_sampling
 
 RESULT = [
     DataTypes.BYTES(),
@@ -26,6 +27,7 @@ class CleanFunction(TableFunction):  # type: ignore[misc]
         self.quarantine = quarantine
 
     def open(self, function_context: FunctionContext) -> None:
+        stop_sampling()
         self.quarantine.open(self.judge)
 
     def eval(

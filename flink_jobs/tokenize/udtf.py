@@ -14,6 +14,7 @@ from flink_jobs.text.outcome import EncodedRow, TokenizeJudge, raw_of, stop_at_n
 from flink_jobs.text.pace import Pace
 from flink_jobs.text.pack import Encoded, Window, pack
 from flink_jobs.text.tokens import Encoder
+from flink_jobs.unsampled import stop_sampling
 from headrace.contract.blocks import Seal
 from headrace.contract.digests import block_digest, run_digest
 from headrace.contract.errors import ContractError, Coordinate
@@ -50,6 +51,7 @@ class TokenizeFunction(TableFunction):  # type: ignore[misc]
         self.rate = rate
 
     def open(self, function_context: FunctionContext) -> None:
+        stop_sampling()
         self.judge = self.make_judge(load(self.tokenizer, self.digest), self.shards)
         self.quarantine.open(self.judge)
         self.pace = Pace(self.rate, time.monotonic, time.sleep)
