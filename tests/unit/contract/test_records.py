@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +49,17 @@ def test_a_block_decodes_to_itself(made: blocks.Block) -> None:
         assert getattr(read, name).dtype == getattr(made, name).dtype
     for name in ("sources", "tokenizer", "window", "shard", "number"):
         assert getattr(read, name) == getattr(made, name)
+
+
+@given(block())
+def test_a_block_is_one_safetensors_file_and_always_the_same(made: blocks.Block) -> None:
+    value = made.encode()
+    assert value == blocks.Block.decode(value, AT).encode()
+    tensors = safetensors.numpy.load(value)
+    assert set(tensors) == {"tokens", *blocks.SPAN_TENSORS}
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(tensor, getattr(made, name))
+    assert (int.from_bytes(value[:8], "little")) % 8 == 0, "the tensors behind the header lie where memory may be mapped"
 
 
 @given(block(), st.data())
