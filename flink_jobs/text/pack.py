@@ -76,21 +76,26 @@ def pack(documents: Sequence[Encoded], window: Window, block_tokens: int) -> Ite
     documents = sorted(documents, key=lambda document: document.clean)
     stream = np.concatenate([document.tokens for document in documents])
     lengths = np.array([len(document.tokens) for document in documents])
+    raw = np.array([document.raw for document in documents], dtype=np.int64)
     ends = np.cumsum(lengths)
     starts = ends - lengths
-    for number, first in enumerate(range(0, len(stream), block_tokens)):
-        last = min(first + block_tokens, len(stream))
-        inside = slice(np.searchsorted(ends, first, side="right"), np.searchsorted(starts, last, side="left"))
-        here = documents[inside]
-        spans = np.maximum(starts[inside], first)
-        taken = spans - starts[inside]
+    cuts = np.append(np.arange(0, len(stream), block_tokens), len(stream))
+    # Of each block: the first document that reaches beyond its begin, and the first that begins at its end or later.
+    heads = np.searchsorted(ends, cuts[:-1], side="right").tolist()
+    tails = np.searchsorted(starts, cuts[1:], side="left").tolist()
+    places = cuts.tolist()
+    for number, (head, tail) in enumerate(zip(heads, tails, strict=True)):
+        first, last, here = places[number], places[number + 1], documents[head:tail]
+        begun = starts[head:tail]
+        spans = np.maximum(begun, first)
+        taken = spans - begun
         sources = {source: index for index, source in enumerate(dict.fromkeys(document.source for document in here))}
         block = Block(
             tokens=stream[first:last],
-            doc_raw=np.array([document.raw for document in here], dtype=np.int64),
+            doc_raw=raw[head:tail],
             doc_start=(spans - first).astype(np.int32),
             doc_from=taken.astype(np.int32),
-            doc_tokens=lengths[inside].astype(np.int32),
+            doc_tokens=lengths[head:tail].astype(np.int32),
             doc_before=np.where(taken == 0, window.begin, stream[spans - 1]).astype(np.int32),
             doc_source=np.array([sources[document.source] for document in here], dtype=np.int32),
             sources=tuple(sources),
