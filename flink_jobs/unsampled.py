@@ -12,9 +12,9 @@ from apache_beam.runners.worker.statesampler import StateSampler, set_current_tr
 
 def stop_sampling() -> None:
     """From the next bundle of this process on."""
-    StateSampler.start = start
+    StateSampler.start = start  # type: ignore[method-assign, assignment]
 
 
 def start(sampler: StateSampler) -> None:
     """All that Beam's own does but the thread; a sampler that is not `started` is not stopped either."""
-    set_current_tracker(sampler)
+    set_current_tracker(sampler)  # type: ignore[no-untyped-call]
