@@ -14,6 +14,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 
+from flink_jobs.text.pace import bundle_records
 from headrace.contract.settings import ROOT, Settings
 from headrace.contract.topics import MIB
 from headrace.flink import rest_of
@@ -21,8 +22,8 @@ from headrace.flink import rest_of
 FETCH_BYTES = MIB // 2
 """Asked for at a time of one partition; several fetches lie unpacked ahead of the job. A larger record comes alone."""
 
-BUNDLE_BYTES = 8 * MIB
-"""The most that one bundle of the longest documents may hold."""
+BUNDLE_MS = 100
+"""So long a record waits for others that go to Python with it."""
 
 BACKENDS = {"tokenize": "hashmap"}
 """Where a job keeps its state, if not in RocksDB. That of tokenize is a window, no more than the heap stands
@@ -69,10 +70,10 @@ def options(settings: Settings, name: str, restore: str | None) -> dict[str, str
         "python.pythonpath": str(ROOT),
         # Else each row is copied from operator to operator: a window of documents as often as there are blocks in it.
         "pipeline.object-reuse": "true",
-        # Python takes records in bundles. One waits so long (ms) for more records, and is held in memory as a whole, a
-        # dozen times over between Kafka and the window.
-        "python.fn-execution.bundle.time": "200",
-        "python.fn-execution.bundle.size": str(min(1000, BUNDLE_BYTES // settings.clean.max_document_bytes)),
+        "python.fn-execution.bundle.time": str(BUNDLE_MS),
+        "python.fn-execution.bundle.size": str(
+            bundle_records(settings.flink.taskmanager_memory_mb, settings.clean.max_document_bytes)
+        ),
     }
     if backend := BACKENDS.get(name):
         said |= {"state.backend.type": backend}

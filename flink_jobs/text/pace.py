@@ -1,4 +1,4 @@
-"""How fast tokens may come, so that a backlog cannot fill a window beyond what the heap stands."""
+"""How much may come at once, so that neither a bundle nor a window outgrows the heap."""
 
 from __future__ import annotations
 
@@ -11,16 +11,33 @@ WINDOW_SHARE = 20
 """A window may take so small a part of the rest: while it is packed its tokens are there a dozen times over, most of
 all as blocks, whose headers outweigh them. Measured in docs/results/2026-11-25-backlog.md."""
 
+BUNDLE_SHARE = 47
+"""A bundle may be so small a part of the rest: both jobs hold one in each subtask, several times over between Kafka and
+the window. Measured with documents of a megabyte in docs/results/2026-11-28-text.md."""
 
-def window_bytes(taskmanager_memory_mb: int) -> int:
-    """Bytes of encoded documents that one window of the whole job may hold, on a TaskManager of that size.
+MOST_RECORDS = 256
+"""In a bundle. Each costs Python and Java a millisecond; of more than these it no longer shows."""
 
-    Its heap is what deploy/flink/config.yaml and Flink leave: after metaspace (256 MB) and overhead (a tenth),
-    without managed memory (a quarter), network (a tenth) and 128 MB off the heap.
+
+def heap_mb(taskmanager_memory_mb: int) -> float:
+    """The heap of a TaskManager of that size: what deploy/flink/config.yaml and Flink leave.
+
+    After metaspace (256 MB) and overhead (a tenth), without managed memory (a quarter), network (a tenth) and 128 MB
+    off the heap.
     """
     flink_mb = taskmanager_memory_mb - 256 - max(192, 0.1 * taskmanager_memory_mb)
-    heap_mb = 0.75 * flink_mb - max(64, 0.1 * flink_mb) - 128
-    return int((heap_mb - OWN_MB) * MB / WINDOW_SHARE)
+    return 0.75 * flink_mb - max(64, 0.1 * flink_mb) - 128
+
+
+def window_bytes(taskmanager_memory_mb: int) -> int:
+    """Bytes of encoded documents that one window of the whole job may hold, on a TaskManager of that size."""
+    return int((heap_mb(taskmanager_memory_mb) - OWN_MB) * MB / WINDOW_SHARE)
+
+
+def bundle_records(taskmanager_memory_mb: int, max_document_bytes: int) -> int:
+    """How many records Python may take in one bundle, were they all of the longest documents."""
+    fit = int((heap_mb(taskmanager_memory_mb) - OWN_MB) * MB / BUNDLE_SHARE) // max_document_bytes
+    return max(1, min(MOST_RECORDS, fit))
 
 
 class Pace:

@@ -130,7 +130,11 @@ class Flink(Group):
         30.0, gt=0, description="a document that a Python worker is not done with by then is tried apart, twice"
     )
     state_dir: str = Field("", description="checkpoints and savepoints of the jobs; empty: flink in the data directory")
-    taskmanager_memory_mb: int = Field(2048, ge=1024, description="whole TaskManager process, without Python workers")
+    taskmanager_memory_mb: int = Field(
+        2048,
+        ge=1024,
+        description="whole TaskManager process, without Python workers; less may not stand documents of a megabyte",
+    )
 
 
 class Ports(Group):
