@@ -30,7 +30,7 @@ def publish(settings: Settings, *arguments: str, stdin: bytes = b"") -> subproce
 def held(settings: Settings) -> list[RawDocument]:
     """What the broker holds, decoded as the clean job will, sorted by text."""
     cluster = Cluster(settings)
-    messages = cluster.read_all(RAW, {}, cluster.end_offsets(RAW))
+    messages = cluster.read_all(RAW, {}, cluster.settled_ends(RAW, 30))
     documents = [decode_raw(message.value(), dict(message.headers() or []), 1 << 20) for message in messages]
     return sorted(documents, key=lambda document: document.text)
 

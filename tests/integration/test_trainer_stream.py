@@ -69,7 +69,7 @@ class Log:
                 producer.flush(30)
                 producer.abort_transaction(30) if abort else producer.commit_transaction(30)
         cluster = Cluster(self.settings)
-        new = list(cluster.read_all(BLOCKS, before, cluster.end_offsets(BLOCKS)))
+        new = list(cluster.read_all(BLOCKS, before, cluster.settled_ends(BLOCKS, 30)))
         assert len(new) == count, "the aborted ones are not read"
         found = [
             (at.partition, at.offset, len(Block.decode(message.value(), at).tokens), block_digest(message.value()))
