@@ -67,7 +67,7 @@ def end(settings: Settings, committed: bool = True) -> int:
 
 def records(settings: Settings) -> list[Message]:
     cluster = Cluster(settings)
-    return list(cluster.read_all(RAW, {}, cluster.settled_ends(RAW, 30)))
+    return list(cluster.read_all(RAW, {}, cluster.end_offsets(RAW)))
 
 
 def texts(settings: Settings) -> Counter[str]:
