@@ -45,17 +45,20 @@ def settled_count(settings: Settings, job: Job, job_id: str) -> Count | None:
     """Count a running job: all that it has read up to now, as soon as that must have its outcome.
 
     How far it has read says its newest checkpoint: its group learns that later, after a restore not before the job
-    reads on. Then a window and two checkpoints must pass; blocks for them. None if they do not come: count it later.
+    reads on. Then a window and two checkpoints must pass; blocks for them. None if they do not come, or the clock was
+    set back so far that the window takes minutes: count it later.
     What is missing is missing still after another window and two checkpoints: it is lost.
     """
-    cluster, rest = Cluster(settings), FlinkRest(rest_of(settings))
+    cluster, rest, latest = Cluster(settings), FlinkRest(rest_of(settings)), time.time()
     if not wait_checkpoints(settings, rest, job_id):
         return None
     passed = has_read(settings, cluster, job)
     before = counted(settings, job)
     found = None
     for _ in range(2):
-        time.sleep(settings.tokenize.window_s if job == TOKENIZE else 0)
+        latest = max(latest, time.time())
+        if job == TOKENIZE and not wait_window(settings.tokenize.window_s, latest):
+            return None
         if not wait_checkpoints(settings, rest, job_id):
             return None
         found = count(cluster, job, before, passed)
@@ -92,6 +95,20 @@ def wait_checkpoints(settings: Settings, rest: FlinkRest, job_id: str) -> bool:
         if time.monotonic() > deadline or rest.job(job_id) not in ("CREATED", "RUNNING", "RESTARTING"):
             return False
         time.sleep(min(1.0, interval_s))
+    return True
+
+
+def wait_window(window_s: float, latest: float) -> bool:
+    """Block until what was read up to the time `latest` is in a window that has ended; whether that came.
+
+    Windows end by the wall clock. One that was open when it was set back ends when it is there again: two minutes are
+    waited for that, at most.
+    """
+    deadline = time.monotonic() + window_s + 120
+    while (left := latest + window_s - time.time()) > 0:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(min(left, 1.0))
     return True
 
 

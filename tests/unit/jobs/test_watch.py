@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,33 @@ def test_a_count_that_was_killed_is_no_count(settings: Settings) -> None:
     counting.process.kill()
     with pytest.raises(DependencyError, match="clean ended without an answer, exit code -9"):
         counting.result()
+
+
+@dataclass
+class Clock:
+    """Stands for the module `time`: the wall clock is set back at the first sleep."""
+
+    back: float
+    wall: float = 1_000_000.0
+    steady: float = 0.0
+
+    def time(self) -> float:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.steady
+
+    def sleep(self, seconds: float) -> None:
+        self.wall += seconds - self.back
+        self.steady += seconds
+        self.back = 0.0
+
+
+@pytest.mark.parametrize(("back", "passes", "waited"), [(0, True, 2), (30, True, 32), (10_800, False, 123)])
+def test_a_window_ends_by_the_wall_clock_also_when_that_is_set_back(
+    monkeypatch: pytest.MonkeyPatch, back: float, passes: bool, waited: float
+) -> None:
+    clock = Clock(back)
+    monkeypatch.setattr(watch, "time", clock)
+    assert watch.wait_window(2, clock.time()) == passes
+    assert clock.steady == pytest.approx(waited)
