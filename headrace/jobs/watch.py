@@ -41,15 +41,16 @@ def counted(settings: Settings, job: Job) -> Counted:
     return Counted.read(job.folder(settings) / COUNTED) or NOTHING
 
 
-def settled_count(settings: Settings, job: Job, job_id: str) -> Count | None:
+def settled_count(settings: Settings, job: Job, job_id: str, latest: float = 0.0) -> Count | None:
     """Count a running job: all that it has read up to now, as soon as that must have its outcome.
 
     How far it has read says its newest checkpoint: its group learns that later, after a restore not before the job
     reads on. Then a window and two checkpoints must pass; blocks for them. None if they do not come, or the clock was
     set back so far that the window takes minutes: count it later.
     What is missing is missing still after another window and two checkpoints: it is lost.
+    `latest`: what the wall clock has shown before, where the caller knows that; a window of then may be open yet.
     """
-    cluster, rest, latest = Cluster(settings), FlinkRest(rest_of(settings)), time.time()
+    cluster, rest, latest = Cluster(settings), FlinkRest(rest_of(settings)), max(latest, time.time())
     if not wait_checkpoints(settings, rest, job_id):
         return None
     passed = has_read(settings, cluster, job)
@@ -145,11 +146,11 @@ class Counting(Protocol):
 class InProcess:
     """Counts in a process of its own: with it goes the memory, and whoever stops the jobs need not wait for it."""
 
-    def __init__(self, settings: Settings, job: Job, job_id: str) -> None:
+    def __init__(self, settings: Settings, job: Job, job_id: str, latest: float = 0.0) -> None:
         fresh = multiprocessing.get_context("spawn")  # a fork would take along half of the Kafka client's threads
         self.job = job
         self.answer, tell = fresh.Pipe(duplex=False)
-        self.process = fresh.Process(target=_count_and_tell, args=(tell, settings, job, job_id), daemon=True)
+        self.process = fresh.Process(target=_count_and_tell, args=(tell, settings, job, job_id, latest), daemon=True)
         self.process.start()
         tell.close()
 
@@ -171,10 +172,10 @@ class InProcess:
         return found
 
 
-def _count_and_tell(tell: Connection, settings: Settings, job: Job, job_id: str) -> None:
+def _count_and_tell(tell: Connection, settings: Settings, job: Job, job_id: str, latest: float) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it goes with the process that waits for it
     try:
-        found: Count | HeadraceError | None = settled_count(settings, job, job_id)
+        found: Count | HeadraceError | None = settled_count(settings, job, job_id, latest)
     except HeadraceError as error:
         found = error
     with suppress(BrokenPipeError):
@@ -186,17 +187,20 @@ class Counter:
     """Decides when each job is counted. `look` never blocks for long."""
 
     settings: Settings
-    begin: Callable[[Settings, Job, str], Counting] = InProcess
+    begin: Callable[[Settings, Job, str, float], Counting] = InProcess
     under_way: dict[Job, tuple[str, Counting]] = field(default_factory=dict)
     counted: dict[Job, tuple[object, float]] = field(default_factory=dict)
     """By job: its id, last restore and failed commits as of its last count, and when that was."""
     looked: float = -LOOK_S
+    latest: float = 0.0
+    """The latest that the wall clock has shown: it may have been set back since the jobs read what is counted."""
 
     def look(self, ids: Mapping[Job, str], now: float) -> None:
         """Start a count where one is due; raises ContractError when one that has ended found a loss.
 
         `ids`: the running jobs. `now`: a clock in seconds that does not go back.
         """
+        self.latest = max(self.latest, time.time())
         for job in [job for job, (_, counting) in self.under_way.items() if counting.done()]:
             self._end(job, ids[job])
         if now - self.looked >= LOOK_S:
@@ -212,7 +216,7 @@ class Counter:
         last, since = self.counted.get(job, (None, 0.0))
         if mark != last or now - since >= EVERY_S:
             self.counted[job] = mark, now
-            self.under_way[job] = job_id, self.begin(self.settings, job, job_id)
+            self.under_way[job] = job_id, self.begin(self.settings, job, job_id, self.latest)
 
     def _end(self, job: Job, job_id: str) -> None:
         counted_id, counting = self.under_way.pop(job)

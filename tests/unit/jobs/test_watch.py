@@ -12,7 +12,7 @@ from headrace.contract.settings import Settings, load
 from headrace.flink import RunningJob, SavedState
 from headrace.jobs import checks, watch
 from headrace.jobs.counting import Count, Counted
-from headrace.jobs.job import CLEAN, Job
+from headrace.jobs.job import CLEAN, TOKENIZE, Job
 from headrace.jobs.notes import Lost, Stopped
 from headrace.jobs.watch import EVERY_S, LOOK_S, Counter, InProcess
 
@@ -63,10 +63,12 @@ class Counts:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.latest = 0.0
         self.found: Count | None = Count([], UP_TO)
 
-    def __call__(self, settings: Settings, job: Job, job_id: str) -> Counts:
+    def __call__(self, settings: Settings, job: Job, job_id: str, latest: float) -> Counts:
         self.asked += 1
+        self.latest = latest
         return self
 
     def done(self) -> bool:
@@ -207,3 +209,31 @@ def test_a_window_ends_by_the_wall_clock_also_when_that_is_set_back(
     monkeypatch.setattr(watch, "time", clock)
     assert watch.wait_window(2, clock.time()) == passes
     assert clock.steady == pytest.approx(waited)
+
+
+def test_a_count_that_begins_after_the_clock_was_set_back_knows_what_it_was(
+    settings: Settings, flink: Flink, counts: Counts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, counter = Clock(back=0), Counter(settings, counts)
+    monkeypatch.setattr(watch, "time", clock)
+    look(counter, 0)
+    clock.wall += LOOK_S / 2
+    look(counter, LOOK_S / 2)
+    clock.wall -= 30
+    flink.restored_from = 4
+    look(counter, LOOK_S)
+    assert counts.asked == 2
+    assert counts.latest == clock.wall + 30
+
+
+def test_a_count_waits_for_the_windows_of_a_clock_that_was_set_back(
+    settings: Settings, flink: Flink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(back=0)
+    monkeypatch.setattr(watch, "time", clock)
+    monkeypatch.setattr(watch, "wait_checkpoints", lambda *_: True)
+    monkeypatch.setattr(watch, "Cluster", lambda settings: None)
+    monkeypatch.setattr(watch, "has_read", lambda *_: {0: 7})
+    monkeypatch.setattr(watch, "count", lambda *_: Count([], UP_TO))
+    assert watch.settled_count(settings, TOKENIZE, "id", latest=clock.wall + 30) == Count([], UP_TO)
+    assert clock.steady == pytest.approx(30 + settings.tokenize.window_s)
