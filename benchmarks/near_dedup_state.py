@@ -54,7 +54,13 @@ def submit(settings: Settings, documents: int, text: int) -> str:
     """The id of a job that takes so many rows in, each with `text` bytes to carry along."""
     env = make_environment(settings, "clean")
     keys = ", ".join(f"id * {6364136223846793005 + 2 * band}" for band in range(14))
-    made = {"published": "", "dated": "", "outcomes": SINK, "judged": Template(JUDGED).substitute(text=text, keys=keys)}
+    made = {
+        "published": "",
+        "dated": "",
+        "weighed": "",
+        "outcomes": SINK,
+        "judged": Template(JUDGED).substitute(text=text, keys=keys),
+    }
     for name, first, last, pace in (("fast", 1, documents, 1_000_000), ("slow", 10**9, 10**9 + 10**6, 1)):
         env.execute_sql(Template(MADE_UP).substitute(name=name, first=first, last=last, pace=pace))
     *definitions, insert = page(settings)

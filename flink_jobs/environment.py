@@ -71,9 +71,7 @@ def options(settings: Settings, name: str, restore: str | None) -> dict[str, str
         # Else each row is copied from operator to operator: a window of documents as often as there are blocks in it.
         "pipeline.object-reuse": "true",
         "python.fn-execution.bundle.time": str(BUNDLE_MS),
-        "python.fn-execution.bundle.size": str(
-            bundle_records(settings.flink.taskmanager_memory_mb, settings.clean.max_document_bytes)
-        ),
+        "python.fn-execution.bundle.size": str(bundle_records(settings.flink.taskmanager_memory_mb)),
     }
     if backend := BACKENDS.get(name):
         said |= {"state.backend.type": backend}

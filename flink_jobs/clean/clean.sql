@@ -45,11 +45,23 @@ SELECT `value`, headers, `partition`, `offset`,
   CASE WHEN `timestamp` < TO_TIMESTAMP_LTZ(0, 3) THEN TO_TIMESTAMP_LTZ(0, 3) ELSE `timestamp` END AS `timestamp`
 FROM published;
 
+-- A long document counts as many records of a bundle (flink_jobs/text/pace.py): behind it come rows without it, one for
+-- each further $piece_bytes bytes, which `clean` makes nothing of.
+CREATE TEMPORARY VIEW weighed AS
+SELECT
+  CASE piece WHEN 'document' THEN `value` END AS `value`,
+  CASE piece WHEN 'document' THEN headers END AS headers,
+  `partition`,
+  CASE piece WHEN 'document' THEN `offset` END AS `offset`,
+  `timestamp`
+FROM dated CROSS JOIN UNNEST(
+  SPLIT('document' || REPEAT(',', COALESCE(CHAR_LENGTH(DECODE(`value`, 'ISO-8859-1')), 0) / $piece_bytes), ',')) AS u(piece);
+
 -- One row for every record. fingerprint: of an accepted text, else NULL. headers: why it is, or would be, rejected.
 -- bands: keys of an accepted text, of which texts that are nearly the same share one (flink_jobs/text/near.py).
 CREATE TEMPORARY VIEW judged AS
 SELECT j.`value`, j.fingerprint, j.headers, j.bands, p.`timestamp`
-FROM dated AS p,
+FROM weighed AS p,
   LATERAL TABLE(clean(p.`value`, p.headers, p.`partition`, p.`offset`, p.`timestamp`)) AS j(`value`, fingerprint, headers, bands);
 
 -- Only accepted documents are remembered, and of them only the fingerprint and a count.

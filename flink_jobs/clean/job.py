@@ -10,9 +10,11 @@ from pyflink.table.udf import udtf
 
 from flink_jobs.clean.udtf import RESULT, CleanFunction
 from flink_jobs.environment import FETCH_BYTES, quarantine_dir, statements
+from flink_jobs.plan import compile_shared
 from flink_jobs.quarantine import Quarantine
 from flink_jobs.text.near import BANDS
 from flink_jobs.text.outcome import CleanJudge, CleanRow
+from flink_jobs.text.pace import PIECE_BYTES
 from headrace.contract import topics
 from headrace.contract.settings import Settings
 from headrace.kafka import brokers_of
@@ -27,7 +29,7 @@ def build(env: StreamTableEnvironment, settings: Settings, judge: type[CleanJudg
     *definitions, insert = page(settings)
     for definition in definitions:
         env.execute_sql(definition)
-    return env.create_statement_set().add_insert_sql(insert).compile_plan()
+    return compile_shared(env, insert)
 
 
 def page(settings: Settings) -> list[str]:
@@ -42,6 +44,7 @@ def page(settings: Settings) -> list[str]:
         rejected=settings.topic(topics.REJECTED),
         record_bytes=topics.RECORD_BYTES,
         fetch_bytes=FETCH_BYTES,
+        piece_bytes=PIECE_BYTES,
         transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
         bands=bands,
         band="$band",

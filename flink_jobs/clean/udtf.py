@@ -20,7 +20,8 @@ RESULT = [
 
 
 class CleanFunction(TableFunction):  # type: ignore[misc]
-    """`eval(value, headers, partition, offset, timestamp)` judges one record of `text.raw`."""
+    """`eval(value, headers, partition, offset, timestamp)` judges one record of `text.raw`; of NULL as offset it makes
+    nothing: such rows stand behind a long document."""
 
     def __init__(self, judge: CleanJudge, quarantine: Quarantine[CleanRow]) -> None:
         self.judge = judge
@@ -31,8 +32,15 @@ class CleanFunction(TableFunction):  # type: ignore[misc]
         self.quarantine.open(self.judge)
 
     def eval(
-        self, value: bytes | None, headers: Mapping[str, bytes], partition: int, offset: int, timestamp: datetime
+        self,
+        value: bytes | None,
+        headers: Mapping[str, bytes],
+        partition: int,
+        offset: int | None,
+        timestamp: datetime,
     ) -> Iterator[CleanRow]:
+        if offset is None:
+            return
         raw = partition, offset
         row = self.quarantine.run(raw, value, headers, raw, round(timestamp.timestamp() * 1000))
         yield self.judge.rejected(value, headers, raw, *row.reason) if isinstance(row, Quarantined) else row

@@ -18,6 +18,10 @@ the window. Measured with documents of a megabyte in docs/results/2026-11-28-tex
 MOST_RECORDS = 256
 """In a bundle. Each costs Python and Java a millisecond; of more than these it no longer shows."""
 
+PIECE_BYTES = 56 * 1024
+"""A document counts as one record of a bundle, and as one more for each so many bytes of it. It stands in the jobs'
+plans, so it depends on no setting; at the default size of a TaskManager, MOST_RECORDS of these are what fits."""
+
 
 def heap_mb(taskmanager_memory_mb: int) -> float:
     """The heap of a TaskManager of that size: what deploy/flink/config.yaml and Flink leave.
@@ -34,9 +38,9 @@ def window_bytes(taskmanager_memory_mb: int) -> int:
     return int((heap_mb(taskmanager_memory_mb) - OWN_MB) * MB / WINDOW_SHARE)
 
 
-def bundle_records(taskmanager_memory_mb: int, max_document_bytes: int) -> int:
-    """How many records Python may take in one bundle, were they all of the longest documents."""
-    fit = int((heap_mb(taskmanager_memory_mb) - OWN_MB) * MB / BUNDLE_SHARE) // max_document_bytes
+def bundle_records(taskmanager_memory_mb: int) -> int:
+    """How many records Python may take in one bundle, each of PIECE_BYTES or less."""
+    fit = int((heap_mb(taskmanager_memory_mb) - OWN_MB) * MB / BUNDLE_SHARE) // PIECE_BYTES
     return max(1, min(MOST_RECORDS, fit))
 
 

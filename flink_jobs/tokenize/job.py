@@ -8,9 +8,10 @@ from pyflink.table import CompiledPlan, StreamTableEnvironment
 from pyflink.table.udf import udtf
 
 from flink_jobs.environment import FETCH_BYTES, quarantine_dir, statements
+from flink_jobs.plan import compile_shared
 from flink_jobs.quarantine import Quarantine
 from flink_jobs.text.outcome import EncodedRow, TokenizeJudge
-from flink_jobs.text.pace import window_bytes
+from flink_jobs.text.pace import PIECE_BYTES, window_bytes
 from flink_jobs.text.tokens import Encoder
 from flink_jobs.tokenize.udtf import ENCODED, PACKED, PackFunction, TokenizeFunction
 from headrace.contract import topics
@@ -40,8 +41,9 @@ def build(env: StreamTableEnvironment, settings: Settings, judge: type[TokenizeJ
         window_s=options.window_s,
         record_bytes=topics.RECORD_BYTES,
         fetch_bytes=FETCH_BYTES,
+        piece_bytes=PIECE_BYTES,
         transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
     )
     for definition in definitions:
         env.execute_sql(definition)
-    return env.create_statement_set().add_insert_sql(insert).compile_plan()
+    return compile_shared(env, insert)

@@ -6,7 +6,8 @@ CREATE TEMPORARY TABLE accepted (
   `value` BYTES,
   `partition` INT NOT NULL METADATA VIRTUAL,
   `offset` BIGINT NOT NULL METADATA VIRTUAL,
-  `timestamp` TIMESTAMP_LTZ(3) NOT NULL METADATA VIRTUAL
+  `timestamp` TIMESTAMP_LTZ(3) NOT NULL METADATA VIRTUAL,
+  seen AS PROCTIME()  -- here, or the text would go along to the window
 ) WITH (
   'connector' = 'kafka',
   'topic' = '$clean',
@@ -42,16 +43,25 @@ CREATE TEMPORARY TABLE outcomes (
   'sink.transaction-naming-strategy' = 'POOLING'
 );
 
+-- A long document counts as many records of a bundle (flink_jobs/text/pace.py): behind it come rows without it, one for
+-- each further $piece_bytes bytes, which `tokenize` makes nothing of.
+CREATE TEMPORARY VIEW weighed AS
+SELECT
+  CASE piece WHEN 'document' THEN `value` END AS `value`,
+  `partition`,
+  CASE piece WHEN 'document' THEN `offset` END AS `offset`,
+  `timestamp`,
+  seen
+FROM accepted CROSS JOIN UNNEST(
+  SPLIT('document' || REPEAT(',', COALESCE(CHAR_LENGTH(DECODE(`value`, 'ISO-8859-1')), 0) / $piece_bytes), ',')) AS u(piece);
+
 -- One row for every record. document: coordinates and token bytes, no text; NULL where headers say why not.
 CREATE TEMPORARY VIEW encoded AS
-SELECT e.shard, e.document, e.headers, a.`value`, a.`timestamp`
-FROM accepted AS a,
+SELECT e.shard, e.document, e.headers, a.`value`, a.`timestamp`, a.seen
+FROM weighed AS a,
   LATERAL TABLE(tokenize(a.`value`, a.`partition`, a.`offset`, a.`timestamp`)) AS e(shard, document, headers);
 
 -- Processing time: no document is ever late, and a stream that falls silent still drains.
-CREATE TEMPORARY VIEW timed AS
-SELECT shard, document, PROCTIME() AS seen FROM encoded WHERE shard IS NOT NULL;
-
 -- Not TABLE(TUMBLE(…)): that window buffers what it gathers until a later time than ever before has come, so after the
 -- clock was set back it fires without its documents, and they are lost. This one keeps each document as it comes.
 CREATE TEMPORARY VIEW gathered AS
@@ -59,7 +69,8 @@ SELECT shard,
   TUMBLE_START(seen, INTERVAL '$window_s' SECOND) AS window_start,
   TUMBLE_END(seen, INTERVAL '$window_s' SECOND) AS window_end,
   ARRAY_AGG(document) AS documents
-FROM timed
+FROM encoded
+WHERE shard IS NOT NULL
 GROUP BY shard, TUMBLE(seen, INTERVAL '$window_s' SECOND);
 
 INSERT INTO outcomes

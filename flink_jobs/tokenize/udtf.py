@@ -29,7 +29,7 @@ PackedRow = tuple[str, bytes | None, bytes, int]
 
 
 class TokenizeFunction(TableFunction):  # type: ignore[misc]
-    """`eval(value, partition, offset, timestamp)` of a record of `text.clean`.
+    """`eval(value, partition, offset, timestamp)` of a record of `text.clean`; of NULL as offset it makes nothing.
 
     Lets through `rate` bytes of encoded documents a second: what comes faster waits, and Kafka holds it.
     """
@@ -56,7 +56,11 @@ class TokenizeFunction(TableFunction):  # type: ignore[misc]
         self.quarantine.open(self.judge)
         self.pace = Pace(self.rate, time.monotonic, time.sleep)
 
-    def eval(self, value: bytes | None, partition: int, offset: int, timestamp: datetime) -> Iterator[EncodedRow]:
+    def eval(
+        self, value: bytes | None, partition: int, offset: int | None, timestamp: datetime
+    ) -> Iterator[EncodedRow]:
+        if offset is None:
+            return
         at = Coordinate(CLEAN, partition, offset)
         stop_at_newer(value, at)
         row = self.quarantine.run((partition, offset), value, at, milliseconds(timestamp))

@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flink_jobs.text.pace import Pace, bundle_records, window_bytes
+from flink_jobs.text.pace import (
+    BUNDLE_SHARE,
+    MB,
+    MOST_RECORDS,
+    OWN_MB,
+    PIECE_BYTES,
+    Pace,
+    bundle_records,
+    heap_mb,
+    window_bytes,
+)
 
 RATE = 100.0
 
@@ -67,7 +77,10 @@ def test_every_taskmanager_that_settings_allow_has_room_for_windows() -> None:
     assert 1e6 < sizes[0] < sizes[1] < 40e6
 
 
-def test_a_bundle_holds_the_more_the_shorter_documents_are_and_the_larger_the_heap_is() -> None:
-    mib = 1 << 20
-    assert [bundle_records(mb, mib) for mb in (1280, 2048, 4096)] == [4, 14, 38]
-    assert [bundle_records(2048, size) for size in (100 * mib, 10 * mib, mib // 4, mib // 64)] == [1, 1, 57, 256]
+def test_a_bundle_holds_the_more_the_larger_the_heap_is() -> None:
+    assert [bundle_records(mb) for mb in (1024, 1280, 2048, 4096)] == [14, 78, 256, 256]
+
+
+def test_a_full_bundle_of_short_documents_is_as_many_bytes_as_one_of_long_ones() -> None:
+    share = (heap_mb(2048) - OWN_MB) * MB / BUNDLE_SHARE
+    assert 0.9 * share < MOST_RECORDS * PIECE_BYTES <= share

@@ -9,7 +9,7 @@ import pytest
 from flink_jobs.clean.udtf import CleanFunction
 from flink_jobs.quarantine import Quarantine
 from flink_jobs.text.near import BANDS, band_keys
-from flink_jobs.text.outcome import CleanJudge, TokenizeJudge, raw_of
+from flink_jobs.text.outcome import CleanJudge, EncodedRow, TokenizeJudge, raw_of
 from flink_jobs.text.pack import Encoded
 from flink_jobs.text.tokens import Encoder
 from flink_jobs.tokenize.udtf import PackFunction, TokenizeFunction
@@ -52,6 +52,14 @@ def test_an_accepted_document_is_ready_to_be_a_duplicate() -> None:
     assert document == DOCUMENT.model_copy(update={"time": MILLISECONDS, "source": "unknown"})
     assert fingerprint == cleaned(b"some  good text")[1]
     assert headers == RejectedHeaders("duplicate", "clean", "", (2, 9))
+
+
+def test_nothing_is_made_of_a_row_behind_a_long_document() -> None:
+    clean = CleanFunction(CleanJudge(Clean()), Quarantine(Path("quarantine"), 30))
+    assert list(clean.eval(None, {}, 2, None, TIME)) == []
+    quarantine = Quarantine[EncodedRow](Path("quarantine"), 30)
+    tokenize = TokenizeFunction(TokenizeJudge, TINY, "", 4, quarantine, rate=1e6)
+    assert list(tokenize.eval(None, 1, None, TIME)) == []
 
 
 def test_only_an_accepted_document_has_bands_and_only_with_near_dedup() -> None:
