@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from flink_jobs.text.rules.characters import SYMBOL
+from flink_jobs.text.rules.characters import ALL_PUNCTUATION, PUNCTUATION
 from headrace.contract.documents import Kind
 
 
@@ -50,7 +50,7 @@ class Draft:
     @cached_property
     def symbols(self) -> list[str]:
         """The words of nothing but punctuation."""
-        return SYMBOL.findall(self.text)
+        return [word for word in self.words if word[0] in PUNCTUATION and not word.strip(ALL_PUNCTUATION)]
 
     @cached_property
     def lines(self) -> list[str]:

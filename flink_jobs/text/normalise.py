@@ -18,6 +18,8 @@ LINE_GAP = re.compile("( ?\n)+")
 
 HIDDEN_MARKS = dict.fromkeys(map(ord, "\u0f73\u0f75\u0f81\uff9e\uff9f"), "\u0301")
 """Characters that become marks only when they are taken apart."""
+MAY_BE_MARKS = re.compile("[^\x00-\u02ff]{8}")
+"""Marks begin at U+0300; where a text is in Latin script, hardly anything else is there."""
 MANY_MARKS = b"\1" * 8
 TOO_MANY_MARKS = re.compile(b"\1{30}(?=\1)")
 JOINER = "\u034f"
@@ -33,13 +35,18 @@ def normalise(text: str, form: NormalForm, layout: bool = False) -> str:
 
     With `layout` what indents and parts lines stays, as code needs it; only what stands behind a line goes.
     """
-    text = CONTROL.sub("", LINE_END.sub("\n", text))
+    if not _plain(text):
+        text = CONTROL.sub("", LINE_END.sub("\n", text))
     # Only now: a removed control character may have stood between a letter and its accent.
     if not text.isascii():
         text = unicodedata.normalize(form, _stream_safe(text, form))
     if layout:
         return "\n".join(line.rstrip(BLANKS) for line in text.split("\n")).strip("\n")
-    return LINE_GAP.sub(_at_most_two, SPACES.sub(" ", text)).strip(" \n")
+    if "  " in text or not _plain(text):
+        text = SPACES.sub(" ", text)
+    if " \n" in text or "\n\n\n" in text:
+        text = LINE_GAP.sub(_at_most_two, text)
+    return text.strip(" \n")
 
 
 def fingerprint(text: str) -> bytes:
@@ -47,12 +54,19 @@ def fingerprint(text: str) -> bytes:
     return xxhash.xxh3_128_digest(text.encode())
 
 
+def _plain(text: str) -> bool:
+    """Whether all of it can be seen, but for spaces and line ends: so no other white space, no control character."""
+    return text.replace("\n", "").isprintable()
+
+
 def _stream_safe(text: str, form: NormalForm) -> str:
     """Unicode's Stream-Safe Text Format (UAX #15, section 13): a joiner after every 30 combining marks in a row.
 
     Sorting a run of marks takes quadratic time: a megabyte of them would hold the stream for minutes.
     """
-    if MANY_MARKS not in _marks(text):  # seven, and what a letter brings, are fewer than 30 when taken apart
+    if not MAY_BE_MARKS.search(text) or MANY_MARKS not in _marks(
+        text
+    ):  # seven, and what a letter brings, are fewer than 30 when taken apart
         return text
     apart = "".join(unicodedata.normalize("NFD" if form == "NFC" else "NFKD", char) for char in text)
     edges = [run.end() for run in TOO_MANY_MARKS.finditer(_marks(apart))]

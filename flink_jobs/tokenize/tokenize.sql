@@ -37,6 +37,8 @@ CREATE TEMPORARY TABLE outcomes (
   'properties.bootstrap.servers' = '$brokers',
   'properties.max.request.size' = '$record_bytes',
   'properties.compression.type' = 'zstd',
+  'properties.batch.size' = '131072',  -- half the broker's work; nobody reads before the transaction is committed,
+  'properties.linger.ms' = '100',  -- so waiting for more delays nothing
   'properties.transaction.timeout.ms' = '$transaction_timeout_ms',
   'sink.delivery-guarantee' = 'exactly-once',
   'sink.transactional-id-prefix' = '$group',

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import string
 
 
@@ -32,5 +31,4 @@ PUNCTUATION = SENTENCE_ENDS | {
 }
 """A word of these alone is a symbol. The fullwidth digit is among them as it is in the list that everybody copied."""
 
-SYMBOL = re.compile(rf"(?<!\S)[{re.escape(''.join(sorted(PUNCTUATION)))}]+(?!\S)")
-"""A symbol among the words of a text."""
+ALL_PUNCTUATION = "".join(sorted(PUNCTUATION))

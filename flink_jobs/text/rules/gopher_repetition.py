@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import accumulate
 
@@ -65,29 +65,33 @@ def _check_top(words: Sequence[str], size: int) -> None:
 
 
 def _check_twice(words: Sequence[str], size: int) -> None:
-    """Where every 5-gram is unique no longer one can repeat, so that mostly one set says it all."""
+    """Where every 5-gram is unique no longer one can repeat: mostly one set says it all, else few words begin one."""
     ends = list(accumulate(map(len, words), initial=0))
     solid = "".join(words)
     grams = [solid[start:end] for start, end in zip(ends, ends[5:], strict=False)]
     if len(set(grams)) == len(grams):
         return
+    counts = Counter(grams)
+    begins = [at for at, gram in enumerate(grams) if counts[gram] > 1]
     for n, share in TWICE.items():
-        _limit(share, repeated_characters(solid, ends, n) / size, what=f"duplicated_{n}_n_grams")
+        _limit(share, repeated_characters(solid, ends, n, begins) / size, what=f"duplicated_{n}_n_grams")
 
 
-def repeated_characters(solid: str, ends: Sequence[int], n: int) -> int:
+def repeated_characters(solid: str, ends: Sequence[int], n: int, begins: Iterable[int]) -> int:
     """Characters of the n-grams that stood there before, read from left to right and none counted twice.
 
-    `solid`: the words without what parts them, `ends`: where each begins in it, and the last one ends.
+    `solid`: the words without what parts them, `ends`: where each begins in it, and the last one ends. `begins`: the
+    words, in order, with which an n-gram begins that is there twice; others may be among them.
     """
     seen: set[str] = set()
-    characters = at = 0
-    while at + n < len(ends):
+    characters = free = 0
+    for at in begins:
+        if at < free or at + n >= len(ends):
+            continue
         gram = solid[ends[at] : ends[at + n]]
         if gram in seen:
             characters += len(gram)
-            at += n
+            free = at + n
         else:
             seen.add(gram)
-            at += 1
     return characters

@@ -6,6 +6,7 @@ A page that loses more than a twentieth of its words that way was no text, and g
 from __future__ import annotations
 
 import re
+import string
 
 from flink_jobs.text.draft import Draft
 from flink_jobs.text.rules.limits import at_most
@@ -13,8 +14,7 @@ from flink_jobs.text.rules.limits import at_most
 COUNTED = "likes shares comments retweets reposts quotes bookmarks upvotes downvotes downloads views followers"
 COUNTER = re.compile(rf"\W*\d[\d,.]*[KkMmBb]?\s+(?:{COUNTED.replace(' ', '|')})\W*", re.IGNORECASE)
 BUTTONS = re.compile(r"items in cart|\s*Read more\.\.\.\Z|\ASign-in")
-SHOUTED = re.compile(r"[^\W\d_a-z]{2}")
-"""Where more than half of the characters are capitals, two stand side by side."""
+CAPITALS = string.ascii_uppercase.encode()
 FEW_WORDS = 10
 """In longer lines a button's words are part of a sentence."""
 
@@ -33,8 +33,15 @@ def _edited(line: str) -> str | None:
     if not line:
         return line
     words = line.split(None, FEW_WORDS)
-    if len(words) < 2 or (SHOUTED.search(line) and 2 * sum(map(str.isupper, line)) > len(line)):
+    if len(words) < 2 or 2 * _capitals(line) > len(line):
         return None
     if len(words) > FEW_WORDS:
         return line
     return None if COUNTER.fullmatch(line) else BUTTONS.sub("", line)
+
+
+def _capitals(line: str) -> int:
+    """How many characters are capitals; of most lines one pass over bytes says it."""
+    if line.isascii():
+        return len(line) - len(line.encode().translate(None, CAPITALS))
+    return sum(map(str.isupper, line))

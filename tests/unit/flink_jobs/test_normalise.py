@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flink_jobs.text.normalise import NormalForm, fingerprint, normalise
+from flink_jobs.text.normalise import (
+    CONTROL,
+    LINE_END,
+    LINE_GAP,
+    SPACES,
+    NormalForm,
+    _at_most_two,
+    _stream_safe,
+    fingerprint,
+    normalise,
+)
 
 AWKWARD = st.sampled_from("a \t\n\r\v\f\x00\x07\x85\xa0\u0301\u0316\u0344\u0f73\uff9e\u2003\u2028\u3000\ufb01\ufeffé")
 TEXTS = st.text(st.one_of(AWKWARD, st.characters(exclude_categories=("Cs",))), max_size=80)
@@ -31,6 +41,13 @@ TEXTS = st.text(st.one_of(AWKWARD, st.characters(exclude_categories=("Cs",))), m
 )
 def test_examples(published: str, expected: str) -> None:
     assert normalise(published, "NFC") == expected
+
+
+@given(TEXTS, st.sampled_from(["NFC", "NFKC"]))
+def test_what_is_left_out_where_it_changes_nothing_changes_nothing(text: str, form: NormalForm) -> None:
+    seen = CONTROL.sub("", LINE_END.sub("\n", text))
+    spelled = unicodedata.normalize(form, _stream_safe(seen, form))
+    assert normalise(text, form) == LINE_GAP.sub(_at_most_two, SPACES.sub(" ", spelled)).strip(" \n")
 
 
 def test_the_normal_form_is_a_choice() -> None:
