@@ -48,7 +48,16 @@ def weaker(folder: Path) -> Path:
 def rate(checkout: Path, documents: int) -> float:
     """Documents a second through the jobs of a version."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.raw_to_blocks", "--jobs-only", "--documents", str(documents)],
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.raw_to_blocks",
+            "--text",
+            "page",
+            "--jobs-only",
+            "--documents",
+            str(documents),
+        ],
         cwd=checkout,
         env={**os.environ, "PYTHONPATH": str(checkout)},
         stdout=subprocess.PIPE,

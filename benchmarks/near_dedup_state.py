@@ -28,7 +28,7 @@ from headrace.contract.settings import Settings
 from headrace.flink import FlinkRest, rest_of
 from headrace.local.flink import environment
 
-TIMEOUT_S = 300.0
+TIMEOUT_S = 1200.0
 NAME = re.compile(r"CREATE TEMPORARY \w+ (\w+)")
 MADE_UP = """
 CREATE TEMPORARY TABLE $name (id BIGINT) WITH (

@@ -1,6 +1,6 @@
-"""How fast is verify, and how much memory does it take, at the size of ten million documents?
+"""How fast is verify, and how much memory does it take, at the size of millions of documents?
 
-    python -m benchmarks.verify_at_size [--documents 10_000_000] [--more 100_000]
+    python -m benchmarks.verify_at_size [--documents 2_000_000] [--more 100_000]
 
 Writes the records of so many tiny documents, from `text.raw` to manifests, to a real broker. Then a bare loop reads the
 same records and hashes their bytes, and `headrace verify` proves them: records a second and the largest resident memory
@@ -100,7 +100,7 @@ def show(what: str, records: int, seconds: float, mib: float) -> None:
 
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--documents", type=int, default=10_000_000)
+    arguments.add_argument("--documents", type=int, default=2_000_000)
     arguments.add_argument("--more", type=int, default=100_000, help="documents behind the verified cut")
     said = arguments.parse_args()
     print(machine())

@@ -13,6 +13,7 @@ Nothing of Headrace may be imported to be forked: an upgraded job would get the 
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import runpy
@@ -78,6 +79,7 @@ class Server:
             __import__(module)
         if ours := sorted(set(sys.modules).intersection(OURS)):
             raise SystemExit(f"{', '.join(ours)} would be old after an upgrade: do not import it here")
+        gc.freeze()  # a worker's collections pass over what was imported: time, and copies of these pages
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.listener, selectors.EVENT_READ)
         self.workers: dict[int, tuple[socket.socket, int]] = {}
