@@ -56,8 +56,8 @@ SELECT
   `partition`,
   CASE piece WHEN 'document' THEN `offset` END AS `offset`,
   `timestamp`
-FROM dated CROSS JOIN UNNEST(
-  SPLIT('document' || REPEAT(',', COALESCE(CHAR_LENGTH(DECODE(`value`, 'ISO-8859-1')), 0) / $piece_bytes), ',')) AS u(piece);
+FROM dated CROSS JOIN UNNEST(SPLIT(
+  'document' || REPEAT(',', COALESCE(CHAR_LENGTH(DECODE(`value`, 'ISO-8859-1')), 0) / $piece_bytes), ',')) AS u(piece);
 
 -- One row for every record. fingerprint: of an accepted text, else NULL. headers: why it is, or would be, rejected.
 -- bands: keys of an accepted text, of which texts that are nearly the same share one (flink_jobs/text/near.py).

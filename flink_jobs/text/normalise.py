@@ -64,9 +64,8 @@ def _stream_safe(text: str, form: NormalForm) -> str:
 
     Sorting a run of marks takes quadratic time: a megabyte of them would hold the stream for minutes.
     """
-    if not MAY_BE_MARKS.search(text) or MANY_MARKS not in _marks(
-        text
-    ):  # seven, and what a letter brings, are fewer than 30 when taken apart
+    # Seven, and what a letter brings, are fewer than 30 when taken apart.
+    if not MAY_BE_MARKS.search(text) or MANY_MARKS not in _marks(text):
         return text
     apart = "".join(unicodedata.normalize("NFD" if form == "NFC" else "NFKD", char) for char in text)
     edges = [run.end() for run in TOO_MANY_MARKS.finditer(_marks(apart))]

@@ -54,8 +54,8 @@ SELECT
   CASE piece WHEN 'document' THEN `offset` END AS `offset`,
   `timestamp`,
   seen
-FROM accepted CROSS JOIN UNNEST(
-  SPLIT('document' || REPEAT(',', COALESCE(CHAR_LENGTH(DECODE(`value`, 'ISO-8859-1')), 0) / $piece_bytes), ',')) AS u(piece);
+FROM accepted CROSS JOIN UNNEST(SPLIT(
+  'document' || REPEAT(',', COALESCE(CHAR_LENGTH(DECODE(`value`, 'ISO-8859-1')), 0) / $piece_bytes), ',')) AS u(piece);
 
 -- One row for every record. document: coordinates and token bytes, no text; NULL where headers say why not.
 CREATE TEMPORARY VIEW encoded AS

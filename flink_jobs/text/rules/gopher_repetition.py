@@ -65,7 +65,11 @@ def _check_top(words: Sequence[str], size: int) -> None:
 
 
 def _check_twice(words: Sequence[str], size: int) -> None:
-    """Where every 5-gram is unique no longer one can repeat: mostly one set says it all, else few words begin one."""
+    """Where every 5-gram is unique no longer one can repeat: mostly one set says it all, else few words begin one.
+
+    But for n-grams that differ in nothing but where their words part (`a bc d` and `ab c d`): such a repetition counts
+    only where one of five words is there as well.
+    """
     ends = list(accumulate(map(len, words), initial=0))
     solid = "".join(words)
     grams = [solid[start:end] for start, end in zip(ends, ends[5:], strict=False)]
