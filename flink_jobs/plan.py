@@ -19,17 +19,20 @@ def compile_shared(env: StreamTableEnvironment, insert: str) -> CompiledPlan:
 
 
 def share(plan: str) -> str:
-    """The same plan, as JSON, with every node once that does the same to the same inputs as another."""
+    """The same plan, as JSON, with every node once that does the same to the same inputs as another.
+
+    Right where equal nodes give equal rows: a query that draws random numbers in two branches would get the same ones.
+    """
     read = orjson.loads(CORRELATED.sub("$cor0", plan))
-    inputs: dict[int, list[int]] = {node["id"]: [] for node in read["nodes"]}
-    for edge in read["edges"]:
-        inputs[edge["target"]].append(edge["source"])
-    one_of: dict[bytes, int] = {}
-    stands_for: dict[int, int] = {}
+    first: dict[bytes, int] = {}  # by what a node does: the first that does it
+    stands: dict[int, int] = {}  # by node: the one that stands for it
     for node in read["nodes"]:  # each behind its inputs
-        what = {**node, "id": 0, "inputs": [stands_for[source] for source in inputs[node["id"]]]}
-        stands_for[node["id"]] = one_of.setdefault(orjson.dumps(what), node["id"])
-    kept = set(one_of.values())
+        inputs = [edge for edge in read["edges"] if edge["target"] == node["id"]]
+        for edge in inputs:
+            edge["source"] = stands[edge["source"]]
+        does = {**node, "id": 0, "inputs": [{**edge, "target": 0} for edge in inputs]}
+        stands[node["id"]] = first.setdefault(orjson.dumps(does), node["id"])
+    kept = set(first.values())
     read["nodes"] = [node for node in read["nodes"] if node["id"] in kept]
-    read["edges"] = [{**edge, "source": stands_for[edge["source"]]} for edge in read["edges"] if edge["target"] in kept]
+    read["edges"] = [edge for edge in read["edges"] if edge["target"] in kept]
     return orjson.dumps(read).decode()

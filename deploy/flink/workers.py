@@ -79,7 +79,7 @@ class Server:
             __import__(module)
         if ours := sorted(set(sys.modules).intersection(OURS)):
             raise SystemExit(f"{', '.join(ours)} would be old after an upgrade: do not import it here")
-        gc.freeze()  # a worker's collections pass over what was imported: time, and copies of these pages
+        gc.freeze()  # else each worker's collections visit all that was imported, and so copy its pages
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.listener, selectors.EVENT_READ)
         self.workers: dict[int, tuple[socket.socket, int]] = {}

@@ -33,8 +33,9 @@ CREATE TEMPORARY TABLE outcomes (
   'properties.bootstrap.servers' = '$brokers',
   'properties.max.request.size' = '$record_bytes',
   'properties.compression.type' = 'zstd',
-  'properties.batch.size' = '131072',  -- half the broker's work; nobody reads before the transaction is committed,
-  'properties.linger.ms' = '100',  -- so waiting for more delays nothing
+  -- Fewer batches are less work for the broker. Nobody reads before the transaction is committed: waiting delays nothing.
+  'properties.batch.size' = '131072',
+  'properties.linger.ms' = '100',
   'properties.transaction.timeout.ms' = '$transaction_timeout_ms',
   'sink.delivery-guarantee' = 'exactly-once',
   'sink.transactional-id-prefix' = '$group',
@@ -47,8 +48,8 @@ SELECT `value`, headers, `partition`, `offset`,
   CASE WHEN `timestamp` < TO_TIMESTAMP_LTZ(0, 3) THEN TO_TIMESTAMP_LTZ(0, 3) ELSE `timestamp` END AS `timestamp`
 FROM published;
 
--- A long document counts as many records of a bundle (flink_jobs/text/pace.py): behind it come rows without it, one for
--- each further $piece_bytes bytes, which `clean` makes nothing of.
+-- A long document counts as many records of a bundle (flink_jobs/text/pace.py), and so do long headers: behind it come
+-- rows without it, one for each further $piece_bytes bytes, which `clean` makes nothing of.
 CREATE TEMPORARY VIEW weighed AS
 SELECT
   CASE piece WHEN 'document' THEN `value` END AS `value`,
@@ -56,8 +57,9 @@ SELECT
   `partition`,
   CASE piece WHEN 'document' THEN `offset` END AS `offset`,
   `timestamp`
-FROM dated CROSS JOIN UNNEST(SPLIT(
-  'document' || REPEAT(',', COALESCE(CHAR_LENGTH(DECODE(`value`, 'ISO-8859-1')), 0) / $piece_bytes), ',')) AS u(piece);
+FROM dated CROSS JOIN UNNEST(SPLIT('document' || REPEAT(',', (
+  COALESCE(CHAR_LENGTH(DECODE(`value`, 'ISO-8859-1')), 0) + COALESCE(CHAR_LENGTH(CAST(headers AS STRING)), 0)) / $piece_bytes
+), ',')) AS u(piece);
 
 -- One row for every record. fingerprint: of an accepted text, else NULL. headers: why it is, or would be, rejected.
 -- bands: keys of an accepted text, of which texts that are nearly the same share one (flink_jobs/text/near.py).

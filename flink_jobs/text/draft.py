@@ -49,7 +49,7 @@ class Draft:
 
     @cached_property
     def symbols(self) -> list[str]:
-        """The words of nothing but punctuation."""
+        """The words of nothing but punctuation, of a text in its one spelling: no control characters."""
         return [word for word in self.words if word[0] in PUNCTUATION and not word.strip(ALL_PUNCTUATION)]
 
     @cached_property

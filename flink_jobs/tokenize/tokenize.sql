@@ -37,8 +37,9 @@ CREATE TEMPORARY TABLE outcomes (
   'properties.bootstrap.servers' = '$brokers',
   'properties.max.request.size' = '$record_bytes',
   'properties.compression.type' = 'zstd',
-  'properties.batch.size' = '131072',  -- half the broker's work; nobody reads before the transaction is committed,
-  'properties.linger.ms' = '100',  -- so waiting for more delays nothing
+  -- Fewer batches are less work for the broker. Nobody reads before the transaction is committed: waiting delays nothing.
+  'properties.batch.size' = '131072',
+  'properties.linger.ms' = '100',
   'properties.transaction.timeout.ms' = '$transaction_timeout_ms',
   'sink.delivery-guarantee' = 'exactly-once',
   'sink.transactional-id-prefix' = '$group',

@@ -99,6 +99,7 @@ def _watch(settings: Settings, accept_loss: bool, stopping: threading.Event) -> 
     serve_metrics(settings.local.ports.jobs_metrics, settings.local.bind, pulse)
     while not stopping.is_set():
         pulse.beat()
+        counter.see_clock()
         try:
             with flink_jobs.alone(settings):
                 ensured = {done.job: done for done in flink_jobs.ensure(settings, accept_loss)}

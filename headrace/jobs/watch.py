@@ -146,7 +146,7 @@ class Counting(Protocol):
 class InProcess:
     """Counts in a process of its own: with it goes the memory, and whoever stops the jobs need not wait for it."""
 
-    def __init__(self, settings: Settings, job: Job, job_id: str, latest: float = 0.0) -> None:
+    def __init__(self, settings: Settings, job: Job, job_id: str, latest: float) -> None:
         fresh = multiprocessing.get_context("spawn")  # a fork would take along half of the Kafka client's threads
         self.job = job
         self.answer, tell = fresh.Pipe(duplex=False)
@@ -195,12 +195,16 @@ class Counter:
     latest: float = 0.0
     """The latest that the wall clock has shown: it may have been set back since the jobs read what is counted."""
 
+    def see_clock(self) -> None:
+        """Also while the jobs cannot be looked at: what was the time must not be forgotten."""
+        self.latest = max(self.latest, time.time())
+
     def look(self, ids: Mapping[Job, str], now: float) -> None:
         """Start a count where one is due; raises ContractError when one that has ended found a loss.
 
         `ids`: the running jobs. `now`: a clock in seconds that does not go back.
         """
-        self.latest = max(self.latest, time.time())
+        self.see_clock()
         for job in [job for job, (_, counting) in self.under_way.items() if counting.done()]:
             self._end(job, ids[job])
         if now - self.looked >= LOOK_S:
@@ -216,6 +220,8 @@ class Counter:
         last, since = self.counted.get(job, (None, 0.0))
         if mark != last or now - since >= EVERY_S:
             self.counted[job] = mark, now
+            if (back := self.latest - time.time()) > 1:
+                log.warning("the clock was set back: a count waits for it", extra={"job": job.name, "seconds": back})
             self.under_way[job] = job_id, self.begin(self.settings, job, job_id, self.latest)
 
     def _end(self, job: Job, job_id: str) -> None:

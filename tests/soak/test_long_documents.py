@@ -1,6 +1,6 @@
-"""A flood of the longest documents that are accepted, through both jobs at their defaults: the heap stands it.
+"""A flood of the longest documents that are accepted, and one of longer headers, through both jobs at their defaults.
 
-Bundles and windows hold such documents whole, several times over. Seen: in regions of a megabyte each copy took two of
+The heap stands it. Bundles and windows hold such documents whole, several times over. Seen: in regions of a megabyte each copy took two of
 them, and the TaskManager ran out of memory.
 """
 
@@ -26,24 +26,27 @@ ZEROS = [f"local.ports.{name}=0" for name in Ports.model_fields]
 
 
 @pytest.mark.timeout(1200)
-def test_a_flood_of_the_longest_documents_ends_no_taskmanager(jars_there: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("long", ["value", "header"])
+def test_a_flood_of_long_documents_ends_no_taskmanager(jars_there: None, tmp_path: Path, long: str) -> None:
     values = ["clean.profile=none", f"local.data_dir={tmp_path}"]
     settings = load(environment={"HEADRACE_CONFIG": os.devnull}, assignments=[*ZEROS, *values]).settings
     with Stack(settings, BOTH_JOBS) as stack:
         stack.wait_running(300)
-        publish(stack.settings)
+        publish(stack.settings, long)
         stack.wait_until(lambda: sealed(stack.settings) >= DOCUMENTS, 900, f"{DOCUMENTS} documents are sealed")
         assert {part.name: part.restarts for part in stack.state().parts if part.restarts} == {}
         assert sum(Cluster(stack.settings).end_offsets(REJECTED).values()) == 0
         assert sealed(stack.settings) == DOCUMENTS
 
 
-def publish(settings: Settings) -> None:
-    """All of them at once."""
+def publish(settings: Settings, long: str) -> None:
+    """All of them at once; a long header is three times what would have been the value."""
     producer = transactional_producer(settings, "flood")
     producer.begin_transaction()
     for number, document in enumerate(longest(settings.clean.max_document_bytes)):
-        producer.produce(settings.topic(RAW), document, headers={"content-type": b"text/plain"}, partition=number % 4)
+        value, more = (document, {}) if long == "value" else (document[:100], {"x": document * 3})
+        headers = {"content-type": b"text/plain", **more}
+        producer.produce(settings.topic(RAW), value, headers=headers, partition=number % 4)
         producer.flush(60)
     producer.commit_transaction(60)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import accumulate
 
@@ -18,6 +18,7 @@ TOP = {2: 0.2, 3: 0.18, 4: 0.16}
 """Share of the characters that the most frequent n-gram may take, by n."""
 TWICE = {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.1}
 """Share of the characters that may be in n-grams which stood there before, by n."""
+LEAST_TWICE = min(TWICE)
 
 _limit = partial(at_most, reason=REASON)
 
@@ -65,34 +66,27 @@ def _check_top(words: Sequence[str], size: int) -> None:
 
 
 def _check_twice(words: Sequence[str], size: int) -> None:
-    """Where every 5-gram is unique no longer one can repeat: mostly one set says it all, else few words begin one.
-
-    But for n-grams that differ in nothing but where their words part (`a bc d` and `ab c d`): such a repetition counts
-    only where one of five words is there as well.
-    """
+    """Where every 5-gram is unique no longer one is looked for, so that mostly one set says it all."""
     ends = list(accumulate(map(len, words), initial=0))
     solid = "".join(words)
-    grams = [solid[start:end] for start, end in zip(ends, ends[5:], strict=False)]
-    if len(set(grams)) == len(grams):
-        return
-    counts = Counter(grams)
-    begins = [at for at, gram in enumerate(grams) if counts[gram] > 1]
     for n, share in TWICE.items():
-        _limit(share, repeated_characters(solid, ends, n, begins) / size, what=f"duplicated_{n}_n_grams")
+        characters = repeated_characters([solid[start:end] for start, end in zip(ends, ends[n:], strict=False)], n)
+        if n == LEAST_TWICE and not characters:
+            return
+        _limit(share, characters / size, what=f"duplicated_{n}_n_grams")
 
 
-def repeated_characters(solid: str, ends: Sequence[int], n: int, begins: Iterable[int]) -> int:
+def repeated_characters(grams: Sequence[str], n: int) -> int:
     """Characters of the n-grams that stood there before, read from left to right and none counted twice.
 
-    `solid`: the words without what parts them, `ends`: where each begins in it, and the last one ends. `begins`: the
-    words, in order, with which an n-gram begins that is there twice; others may be among them.
+    `grams`: of n words each, joined, one from every word on. Those that are there once are passed over.
     """
-    seen: set[str] = set()
-    characters = free = 0
-    for at in begins:
-        if at < free or at + n >= len(ends):
+    if len(set(grams)) == len(grams):
+        return 0
+    counts, seen, characters, free = Counter(grams), set[str](), 0, 0
+    for at, gram in enumerate(grams):
+        if at < free or counts[gram] == 1:
             continue
-        gram = solid[ends[at] : ends[at + n]]
         if gram in seen:
             characters += len(gram)
             free = at + n

@@ -125,6 +125,8 @@ def test_c4_drops_lines_and_citations() -> None:
         ("BREAKING NEWS of", None),
         ("BREAKING NEWS of the day", "BREAKING NEWS of the day"),
         ("ГЛАВНЫЕ НОВОСТИ", None),
+        ("W E L C O M E", None),
+        ("ⒶⒷ ⒸⒹ", None),
         ("Home", None),
         ("", ""),
         ("1.2K likes", None),

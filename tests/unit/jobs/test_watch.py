@@ -171,11 +171,11 @@ def test_state_that_a_job_ended_with_may_be_as_old_as_it_likes(settings: Setting
 
 def test_what_stops_a_count_in_its_process_is_heard(settings: Settings) -> None:
     with pytest.raises(DependencyError, match="Flink"):
-        InProcess(settings, CLEAN, "id").result()
+        InProcess(settings, CLEAN, "id", 0.0).result()
 
 
 def test_a_count_that_was_killed_is_no_count(settings: Settings) -> None:
-    counting = InProcess(settings, CLEAN, "id")
+    counting = InProcess(settings, CLEAN, "id", 0.0)
     counting.process.kill()
     with pytest.raises(DependencyError, match="clean ended without an answer, exit code -9"):
         counting.result()
