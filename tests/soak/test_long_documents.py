@@ -1,7 +1,7 @@
 """A flood of the longest documents that are accepted, and one of longer headers, through both jobs at their defaults.
 
-The heap stands it. Bundles and windows hold such documents whole, several times over. Seen: in regions of a megabyte each copy took two of
-them, and the TaskManager ran out of memory.
+The heap stands it. Bundles and windows hold such documents whole, several times over. Seen: in regions of a megabyte
+each copy took two of them, and the TaskManager ran out of memory.
 """
 
 from __future__ import annotations
